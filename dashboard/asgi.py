@@ -1,0 +1,44 @@
+"""The ASGI application: who serves what.
+
+http            Django
+websocket /     the raw application in `websocket.py`
+websocket …     Channels, with the session's user: `routing.py`
+lifespan        answered here
+"""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
+django_application = get_asgi_application()  # sets Django up, before anything below needs models
+
+from .routing import websocket_urlpatterns  # noqa: E402
+from .websocket import websocket_application  # noqa: E402
+
+channels_application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+
+
+async def application(scope, receive, send):
+    match scope["type"], scope.get("path"):
+        case "http", _:
+            await django_application(scope, receive, send)
+        case "websocket", "/":
+            await websocket_application(scope, receive, send)
+        case "websocket", _:
+            await channels_application(scope, receive, send)
+        case "lifespan", _:
+            await lifespan(receive, send)
+        case other, _:
+            raise ValueError(f"No application for ASGI scope type {other!r}")
+
+
+async def lifespan(receive, send):
+    """Nothing to start or to stop: the relay comes and goes with its subscribers."""
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,16 @@
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from .views import dashboard
+
+urlpatterns = [
+    path("", dashboard, name="dashboard"),
+    path("admin/", admin.site.urls),
+    path(
+        "accounts/login/",
+        LoginView.as_view(redirect_authenticated_user=True),
+        name="login",
+    ),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+]
