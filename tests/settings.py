@@ -1,0 +1,16 @@
+"""The project's settings, for tests: the database is a file (threads and processes share it)."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+os.environ.setdefault("SECRET_KEY", "for tests only")
+
+from dashboard.settings import *  # noqa: E402, F403
+from dashboard.settings import DATABASES  # noqa: E402
+
+FOLDER = tempfile.mkdtemp(prefix="databinding-tests-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+DATABASES["default"]["TEST"] = {"NAME": os.path.join(FOLDER, "test.sqlite3")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
