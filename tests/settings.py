@@ -7,8 +7,8 @@ import tempfile
 
 os.environ.setdefault("SECRET_KEY", "for tests only")
 
-from dashboard.settings import *  # noqa: E402, F403
-from dashboard.settings import DATABASES  # noqa: E402
+from dashboard.settings import *  # noqa: F403
+from dashboard.settings import DATABASES
 
 FOLDER = tempfile.mkdtemp(prefix="databinding-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
