@@ -45,7 +45,9 @@ class Command(BaseCommand):
         machine = Machine()
         due = written = time.monotonic()
         done = 0
-        while True:
+        while done != count:
+            due = max(due + interval, time.monotonic())  # a late reading makes no others early
+            time.sleep(max(0, due - time.monotonic()))
             values = {f"{prefix}{name}": value for name, value in machine.read().items()}
             try:
                 write(values)
@@ -58,16 +60,12 @@ class Command(BaseCommand):
                     ) from error
                 self.stderr.write(f"The database refused a write, trying again: {error}")
             done += 1
-            if done == count:
-                return
-            due = max(due + interval, time.monotonic())  # a late reading doesn't make others early
-            time.sleep(due - time.monotonic())
 
 
 def write(values):
     """Make the rows of these names hold these values, in one transaction; touch no other."""
     with transaction.atomic():
-        rows = IntegerValue.objects.filter(name__in=values).in_bulk(field_name="name")
+        rows = IntegerValue.objects.in_bulk(list(values), field_name="name")
         changed = [row for name, row in rows.items() if row.value != values[name]]
         for row in changed:
             row.value = values[row.name]
