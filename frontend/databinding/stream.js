@@ -1,0 +1,252 @@
+import { Backoff } from "./backoff.js";
+import { Emitter } from "./emitter.js";
+import { ProtocolError, RequestError } from "./errors.js";
+import { Pacer } from "./pacer.js";
+import { Store } from "./store.js";
+
+/**
+ * @typedef {import("./protocol.js").Pk} Pk
+ * @typedef {import("./protocol.js").Data} Data
+ * @typedef {import("./protocol.js").Payload} Payload
+ * @typedef {import("./requests.js").Reply} Reply
+ *
+ * @typedef {"idle" | "subscribing" | "live" | "refused" | "closed"} StreamState
+ *     idle: no connection · subscribing: catching up · live: the rows are what the database holds ·
+ *     refused: the server doesn't let us (`error` says why) · closed: by `unsubscribe`
+ *
+ * @typedef {import("./store.js").Change & {resumed: boolean}} ChangeEvent
+ *     resumed: what happened while the connection was away, all at once
+ *
+ * @typedef {object} StreamEvents
+ * @property {ChangeEvent} change  Rows changed, or a snapshot came.
+ * @property {{state: StreamState, error: Error | null}} state
+ * @property {Error} error  An error frame without a request_id, a refused subscription, a malformed frame.
+ * @property {Payload} message  Anything else that the server sends on this stream.
+ *
+ * @typedef {object} StreamOptions
+ * @property {Record<string, unknown>} [params]  Parameters of the binding, sent with subscribe.
+ * @property {import("./store.js").Initial | null} [initial]  Rows and cursor that came with the page.
+ * @property {number} [window]
+ *
+ * @typedef {object} Link  What a stream needs from its connection.
+ * @property {import("./options.js").Options} options
+ * @property {import("./platform.js").Platform} platform
+ * @property {(request: import("./requests.js").Request) => void} request
+ * @property {(frame: object) => boolean} send
+ * @property {(stream: Stream) => void} forget
+ */
+
+/**
+ * One stream of a connection: its rows, live, and the requests it takes.
+ *
+ *     const ints = live.stream("intval");
+ *     ints.on("change", ({ created, updated, deleted }) => draw(ints.rows));
+ *     await ints.update(1, { value: 42 });   // resolves once `ints.rows` holds it
+ *
+ * @extends {Emitter<StreamEvents>}
+ */
+export class Stream extends Emitter {
+  name;
+  params;
+  /** @type {StreamState} */
+  state = "idle";
+  /** @type {Error | null} Why the subscription was refused. */
+  error = null;
+
+  #link;
+  #window;
+  #store;
+  #pacer;
+  #backoff;
+  /** @type {any} */
+  #timer = null;
+  /** The next frame brings what a resumed subscription missed. */
+  #resuming = false;
+
+  /**
+   * @param {string} name
+   * @param {StreamOptions} options
+   * @param {Link} link
+   */
+  constructor(name, options, link) {
+    super(link.platform.report);
+    const { params = {}, initial, window = link.options.window } = options;
+    this.name = name;
+    this.params = params;
+    this.#link = link;
+    this.#window = window;
+    this.#store = new Store(initial ?? undefined);
+    this.#backoff = new Backoff(link.options.resubscribe, link.platform.random);
+    this.#pacer = new Pacer({ ...link.options, window }, link.platform, (frames) =>
+      link.send({ stream: name, payload: { action: "ack", frames } }),
+    );
+  }
+
+  /** @returns {ReadonlyMap<Pk, Data>} The rows; the same Map as long as the stream lives. */
+  get rows() {
+    return this.#store.rows;
+  }
+
+  /** Whether `rows` ever held a complete state: tells "no rows" from "not known yet". */
+  get loaded() {
+    return this.#store.loaded;
+  }
+
+  /** Where the rows stand: opaque, for the next `initial`. */
+  get cursor() {
+    return this.#store.cursor;
+  }
+
+  /**
+   * Create a row.
+   *
+   * @param {Data} data
+   * @param {Payload} [extra]  Further keys of the payload, as `idempotency_key`.
+   * @returns {Promise<Reply>} its `pk` is the new row's
+   */
+  create(data, extra) {
+    return this.request("create", { ...extra, data });
+  }
+
+  /**
+   * Change the given fields of a row.
+   *
+   * @param {Pk} pk
+   * @param {Data} data
+   * @param {Payload} [extra]  Further keys of the payload, as `expect`.
+   */
+  update(pk, data, extra) {
+    return this.request("update", { ...extra, pk, data });
+  }
+
+  /**
+   * Delete a row.
+   *
+   * @param {Pk} pk
+   * @param {Payload} [extra]  Further keys of the payload, as `expect`.
+   */
+  delete(pk, extra) {
+    return this.request("delete", { ...extra, pk });
+  }
+
+  /**
+   * Any action of the binding. Without a connection it waits up to the option `sendTimeout`.
+   *
+   * @param {string} action
+   * @param {Payload} [payload]
+   * @returns {Promise<Reply>} rejects with a RequestError, UnknownOutcomeError or NotSentError
+   */
+  request(action, payload = {}) {
+    return new Promise((resolve, reject) =>
+      this.#link.request({ stream: this.name, payload: { ...payload, action }, resolve, reject }),
+    );
+  }
+
+  /** End the subscription; the rows stay as they are. */
+  unsubscribe() {
+    if (this.state === "closed") return Promise.resolve(null);
+    const told = this.state === "live" || this.state === "subscribing" ? this.request("unsubscribe") : null;
+    this.disconnected();
+    this.#set("closed", null);
+    this.#link.forget(this);
+    return Promise.resolve(told);
+  }
+
+  /** @internal There is a connection: subscribe. */
+  connected() {
+    this.#store.begin();
+    this.#resuming = false;
+    const { cursor } = this.#store;
+    this.#link.request({
+      stream: this.name,
+      payload: {
+        ...this.params,
+        action: "subscribe",
+        window: this.#window,
+        ...(cursor === null ? {} : { cursor }),
+      },
+      resolve: ({ data }) => void (this.#resuming = data?.resumed === true),
+      reject: (error) => this.#refused(error),
+    });
+    this.#set("subscribing", null);
+  }
+
+  /** @internal The connection was lost. */
+  disconnected() {
+    this.#link.platform.clearTimeout(this.#timer);
+    this.#pacer.reset();
+    if (this.state !== "refused" && this.state !== "closed") this.#set("idle", null);
+  }
+
+  /** @internal The page was hidden. */
+  hidden() {
+    this.#pacer.hidden();
+  }
+
+  /**
+   * @internal
+   * @param {import("./protocol.js").Frame} frame
+   */
+  receive({ payload, cursor }) {
+    const { action } = payload;
+    if (action === "snapshot" || action === "batch") return this.#apply(payload, cursor);
+    if (action === "error" || payload.response_status >= 400) return this.fail(new RequestError(payload));
+    // A reply that nobody waits for any more is no message.
+    if (payload.request_id == null) this.emit("message", payload);
+  }
+
+  /**
+   * @internal
+   * @param {import("./errors.js").DatabindingError} error
+   */
+  fail(error) {
+    error.stream = this.name;
+    this.emit("error", error);
+  }
+
+  /**
+   * @param {Payload} payload
+   * @param {string} [cursor]
+   */
+  #apply(payload, cursor) {
+    /** @type {import("./store.js").Change | null} */
+    let change = null;
+    try {
+      change = payload.action === "snapshot" ? this.#store.snapshot(payload, cursor) : this.#store.batch(payload, cursor);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#store.miss();
+      this.fail(error);
+    }
+    const resumed = this.#resuming;
+    // Listeners of the change find the state already right.
+    if (cursor !== undefined && this.state === "subscribing") {
+      this.#resuming = false;
+      this.#backoff.reset();
+      this.#set("live", null);
+    }
+    if (change && (change.reset || change.created.length || change.updated.length || change.deleted.length))
+      this.emit("change", { ...change, resumed });
+    if (cursor !== undefined) this.#pacer.applied();
+  }
+
+  /** @param {import("./errors.js").DatabindingError} error */
+  #refused(error) {
+    if (this.state !== "subscribing") return;
+    const passing = !(error instanceof RequestError) || error.status === 429 || error.status >= 500;
+    if (passing) this.#timer = this.#link.platform.setTimeout(() => this.connected(), this.#backoff.next());
+    this.#set(passing ? "idle" : "refused", error);
+    this.fail(error);
+  }
+
+  /**
+   * @param {StreamState} state
+   * @param {Error | null} error
+   */
+  #set(state, error) {
+    if (state === this.state && error === this.error) return;
+    this.state = state;
+    this.error = error;
+    this.emit("state", { state, error });
+  }
+}

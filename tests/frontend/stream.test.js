@@ -1,0 +1,284 @@
+/** A stream: subscribing, resuming, changes, acks. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { liveWorld, record, World } from "./fakes.js";
+
+const A = { name: "a", value: 1 };
+const B = { name: "b", value: 2 };
+
+test("starts from the rows of the page and resumes at their cursor", () => {
+  const world = new World();
+  const live = world.connect();
+  const ints = live.stream("intval", { initial: { items: [{ pk: 1, data: A }], cursor: "c0" } });
+  assert.deepEqual([...ints.rows], [[1, A]]);
+  assert.ok(ints.loaded);
+  const changes = record(ints, "change");
+  world.socket.open();
+  assert.deepEqual(world.socket.payloads("subscribe"), [{ action: "subscribe", request_id: 1, window: 8, cursor: "c0" }]);
+  world.socket.reply(1, { action: "subscribe", data: { resumed: true } });
+  assert.equal(ints.state, "subscribing");
+  world.socket.batch([{ action: "create", pk: 2, data: B }], "c1");
+  assert.equal(ints.state, "live");
+  assert.deepEqual(changes, [{ created: [{ pk: 2, data: B, before: null }], updated: [], deleted: [], reset: false, resumed: true }]);
+  world.socket.batch([{ action: "delete", pk: 2 }], "c2");
+  assert.equal(changes[1].resumed, false);
+});
+
+test("without rows in the page it subscribes for a snapshot", () => {
+  const world = new World();
+  const ints = world.connect().stream("intval", { initial: { items: null, cursor: null }, params: { room: 3 } });
+  assert.equal(ints.loaded, false);
+  world.socket.open();
+  assert.deepEqual(world.socket.payloads("subscribe"), [{ action: "subscribe", request_id: 1, window: 8, room: 3 }]);
+});
+
+test("a stream asked for on a live connection subscribes at once", () => {
+  const { world, live } = liveWorld();
+  live.stream("floatval");
+  assert.equal(world.socket.frames.at(-1).stream, "floatval");
+});
+
+test("one name is one stream; other parameters are an error", () => {
+  const { live, ints } = liveWorld();
+  assert.equal(live.stream("intval"), ints);
+  assert.throws(() => live.stream("intval", { params: { room: 1 } }), /other parameters/);
+});
+
+test("the client decides what is created and what updated", () => {
+  const { world, ints } = liveWorld([[1, A]]);
+  const changes = record(ints, "change");
+  world.socket.batch(
+    [
+      { action: "create", pk: 1, data: { name: "a", value: 5 } },
+      { action: "update", pk: 2, data: B },
+      { action: "delete", pk: 3 },
+    ],
+    "c2",
+  );
+  assert.deepEqual(changes, [
+    {
+      created: [{ pk: 2, data: B, before: null }],
+      updated: [{ pk: 1, data: { name: "a", value: 5 }, before: A }],
+      deleted: [],
+      reset: false,
+      resumed: false,
+    },
+  ]);
+});
+
+test("what changes nothing is no change", () => {
+  const { world, ints } = liveWorld([[1, A]]);
+  const changes = record(ints, "change");
+  world.socket.batch([], "c2");
+  world.socket.batch([{ action: "update", pk: 1, data: { ...A } }], "c3");
+  assert.deepEqual(changes, []);
+  assert.equal(ints.cursor, "c3");
+});
+
+test("a snapshot comes as one change: the difference, and nothing before it is complete", () => {
+  const { world, ints } = liveWorld([[1, A], [2, B]]);
+  const rows = ints.rows;
+  const changes = record(ints, "change");
+  const chunk = (items, complete, cursor) =>
+    world.socket.receive({ stream: "intval", payload: { action: "snapshot", items, complete }, cursor });
+  chunk([{ pk: 1, data: { ...A } }], false);
+  assert.deepEqual([...rows.keys()], [1, 2]);
+  assert.deepEqual(changes, []);
+  chunk([{ pk: 3, data: B }], true, "c2");
+  assert.deepEqual([...rows.keys()], [1, 3]);
+  assert.equal(ints.rows, rows);
+  assert.deepEqual(changes, [
+    {
+      created: [{ pk: 3, data: B, before: null }],
+      updated: [],
+      deleted: [{ pk: 2, data: B, before: B }],
+      reset: true,
+      resumed: false,
+    },
+  ]);
+});
+
+test("after a lost connection it resumes with the last cursor applied", () => {
+  const { world, ints } = liveWorld();
+  world.socket.batch([{ action: "create", pk: 2, data: B }], "c2");
+  world.socket.end(1012);
+  assert.equal(ints.state, "idle");
+  assert.equal(ints.rows.size, 2);
+  world.pass(1000);
+  world.socket.open();
+  assert.equal(world.socket.payloads("subscribe")[0].cursor, "c2");
+  assert.equal(ints.state, "subscribing");
+});
+
+test("a snapshot cut short by a lost connection is forgotten", () => {
+  const { world, ints } = liveWorld([[1, A]]);
+  world.socket.receive({ stream: "intval", payload: { action: "snapshot", items: [{ pk: 9, data: B }], complete: false } });
+  world.socket.end();
+  world.pass(1000);
+  world.socket.open();
+  world.socket.snapshot([[2, B]], "c2");
+  assert.deepEqual([...ints.rows.keys()], [2]);
+});
+
+test("a malformed batch is applied not at all, and its stream begins anew with the next connection", () => {
+  const { world, live, ints } = liveWorld([[1, A]]);
+  const errors = record(live, "error");
+  const bad = [
+    { action: "batch", events: [{ action: "delete", pk: 1 }, { action: "update", pk: 2 }] },
+    { action: "batch", events: [{ action: "delete", pk: null }] },
+    { action: "batch", events: [{ action: "upsert", pk: 1, data: {} }] },
+    { action: "batch", events: [null] },
+    { action: "batch" },
+    { action: "batch", events: [], keep: 1 },
+    { action: "snapshot", items: [{ pk: 1 }], complete: true },
+    { action: "snapshot", complete: true },
+  ];
+  for (const payload of bad) world.socket.receive({ stream: "intval", payload, cursor: "cx" });
+  assert.equal(errors.length, bad.length);
+  assert.equal(errors[0].stream, "intval");
+  assert.deepEqual([...ints.rows], [[1, A]]);
+  world.socket.batch([{ action: "create", pk: 2, data: B }], "c9");
+  assert.equal(ints.rows.size, 2);
+  assert.equal(ints.cursor, null);
+  world.socket.snapshot([], "c10");
+  assert.equal(ints.cursor, "c10");
+});
+
+test("a refused subscription is that stream's state, the others go on", () => {
+  const { world, live, ints } = liveWorld();
+  const secret = live.stream("secret");
+  const errors = record(secret, "error");
+  const all = record(live, "error");
+  world.socket.reply(2, { action: "subscribe", response_status: 403, errors: ["You may not."] }, "secret");
+  assert.equal(secret.state, "refused");
+  assert.equal(secret.error.status, 403);
+  assert.equal(secret.error.message, "You may not.");
+  assert.equal(errors.length, 1);
+  assert.equal(all[0].stream, "secret");
+  world.pass(15_000);
+  assert.equal(world.socket.payloads("subscribe").length, 2);
+  world.socket.batch([{ action: "delete", pk: 1 }], "c2");
+  assert.equal(ints.rows.size, 0);
+});
+
+test("a subscription the server can't serve just now is tried again", () => {
+  for (const status of [429, 500, 503]) {
+    const { world, live } = liveWorld();
+    const other = live.stream("other");
+    live.on("error", () => {});
+    world.socket.reply(2, { action: "subscribe", response_status: status, errors: ["Later."] }, "other");
+    assert.equal(other.state, "idle");
+    world.pass(2000);
+    assert.equal(world.socket.payloads("subscribe").length, 3);
+    assert.equal(other.state, "subscribing");
+  }
+});
+
+test("other payloads are messages, late replies are not", () => {
+  const { world, ints } = liveWorld();
+  const messages = record(ints, "message");
+  world.socket.receive({ stream: "intval", payload: { action: "typing", who: "ana" } });
+  world.socket.reply(99, { action: "update" });
+  assert.deepEqual(messages, [{ action: "typing", who: "ana" }]);
+});
+
+test("unsubscribe tells the server and ends it for the next connection too", async () => {
+  const { world, live, ints } = liveWorld();
+  const done = ints.unsubscribe();
+  world.socket.reply(2, { action: "unsubscribe" });
+  await done;
+  world.socket.batch([{ action: "delete", pk: 1 }], "c2");
+  assert.equal(ints.rows.size, 1);
+  assert.equal(ints.state, "closed");
+  world.socket.end();
+  world.pass(1000);
+  world.socket.open();
+  assert.deepEqual(world.socket.frames, []);
+  assert.notEqual(live.stream("intval"), ints);
+});
+
+const acks = (world) => world.socket.payloads("ack").map(({ frames }) => frames);
+
+test("a frame is acknowledged when it is painted: at half the window at once", () => {
+  const { world } = liveWorld();
+  world.paint();
+  for (let n = 0; n < 3; n++) world.socket.batch([], `c${n}`);
+  assert.deepEqual(acks(world), []);
+  world.paint();
+  assert.deepEqual(acks(world), [4]);
+});
+
+test("fewer are acknowledged after 250 ms", () => {
+  const { world } = liveWorld();
+  world.paint();
+  world.pass(100);
+  world.socket.batch([], "c2");
+  world.paint();
+  assert.deepEqual(acks(world), []);
+  world.pass(150);
+  assert.deepEqual(acks(world), [2]);
+});
+
+test("frames without a cursor don't count", () => {
+  const { world } = liveWorld();
+  world.socket.receive({ stream: "intval", payload: { action: "snapshot", items: [], complete: false } });
+  world.paint();
+  world.pass(250);
+  assert.deepEqual(acks(world), [1]);
+});
+
+test("a malformed frame with a cursor counts: the window must not shrink", () => {
+  const { world, live } = liveWorld();
+  live.on("error", () => {});
+  world.socket.receive({ stream: "intval", payload: { action: "batch" }, cursor: "c2" });
+  world.paint();
+  world.pass(250);
+  assert.deepEqual(acks(world), [2]);
+});
+
+test("a page that doesn't paint doesn't acknowledge", () => {
+  const { world } = liveWorld();
+  world.socket.batch([], "c2");
+  world.pass(900);
+  assert.deepEqual(acks(world), []);
+  world.pass(100); // shown, but never painted: out of sight
+  assert.deepEqual(acks(world), [2]);
+});
+
+test("a hidden page acknowledges by timer", () => {
+  const { world } = liveWorld();
+  world.paint();
+  world.pass(250);
+  world.hide(true);
+  for (let n = 0; n < 6; n++) world.socket.batch([], `c${n}`);
+  assert.deepEqual(acks(world), [1]);
+  world.pass(250);
+  assert.deepEqual(acks(world), [1, 6]);
+});
+
+test("a page hidden between frame and paint acknowledges by timer, and once", () => {
+  const { world } = liveWorld();
+  world.hide(true);
+  world.pass(250);
+  assert.deepEqual(acks(world), [1]);
+  world.hide(false);
+  world.paint();
+  world.pass(1000);
+  assert.deepEqual(acks(world), [1]);
+});
+
+test("frames of a lost connection are not acknowledged on the next", () => {
+  const { world } = liveWorld();
+  world.socket.end();
+  world.pass(600);
+  world.socket.open();
+  world.paint();
+  world.pass(2000);
+  assert.deepEqual(acks(world), []);
+});
+
+test("with a window of one every painted frame is acknowledged at once", () => {
+  const { world } = liveWorld([], { window: 1 });
+  world.paint();
+  assert.deepEqual(acks(world), [1]);
+});
