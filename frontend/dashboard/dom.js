@@ -1,0 +1,38 @@
+/**
+ * The one element of that selector; that it is missing is a mistake in the template.
+ *
+ * @template {Element} [Kind=HTMLElement]
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @returns {Kind}
+ */
+export function find(root, selector) {
+  const element = root.querySelector(selector);
+  if (element === null) throw new Error(`The page has no ${selector}.`);
+  return /** @type {Kind} */ (/** @type {unknown} */ (element));
+}
+
+/**
+ * Write text only if it differs: an untouched text node costs no layout and is not read out again.
+ *
+ * @param {Element} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  const node = element.firstChild;
+  if (node instanceof Text) {
+    if (node.data !== text) node.data = text;
+  } else element.textContent = text;
+}
+
+/**
+ * A part of the page's templates, to be used once.
+ *
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+export function instantiate(id) {
+  const template = /** @type {HTMLTemplateElement} */ (find(document, `template#${id}`));
+  const content = /** @type {DocumentFragment} */ (document.importNode(template.content, true));
+  return /** @type {HTMLElement} */ (content.firstElementChild);
+}

@@ -1,0 +1,51 @@
+/** Numbers and times as people read them. Pure. */
+
+const numbers = new Intl.NumberFormat();
+const signed = new Intl.NumberFormat(undefined, { signDisplay: "exceptZero" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** @param {unknown} value */
+export function formatNumber(value) {
+  return typeof value === "number" ? numbers.format(value) : "–";
+}
+
+/** @param {number} value */
+export function formatDelta(value) {
+  return signed.format(value);
+}
+
+/** @param {number} time  ms since 1970 */
+export function formatClock(time) {
+  return clock.format(time);
+}
+
+/** @param {number} time  ms since 1970 */
+export function formatMoment(time) {
+  return day.format(time);
+}
+
+/**
+ * How long ago, in steps coarse enough that the words don't run.
+ *
+ * @param {number} ms
+ */
+export function formatAge(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 5) return "just now";
+  if (seconds < 60) return `${seconds - (seconds % 5)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}
+
+/**
+ * A whole number as somebody typed it, or null if it is none.
+ *
+ * @param {string} text
+ */
+export function parseWhole(text) {
+  const plain = text.trim().replace(/[\s\u00a0\u202f]/g, "").replace(/^[\u2212\u2013]/, "-");
+  const value = Number(plain);
+  return /^[+-]?\d+$/.test(plain) && Number.isSafeInteger(value) ? value : null;
+}

@@ -1,0 +1,110 @@
+import { announce } from "./announce.js";
+import { find, setText } from "./dom.js";
+import { formatClock } from "./format.js";
+
+/**
+ * How things stand, in words: of the connection, and of the stream on it. Pure.
+ *
+ * @typedef {"connecting" | "catching up" | "live" | "reconnecting" | "offline" | "ended" | "refused"} Standing
+ *
+ * @param {import("../databinding/socket.js").StateEvent} connection
+ * @param {import("../databinding/stream.js").StreamState} stream
+ * @returns {Standing}
+ */
+export function standing(connection, stream) {
+  if (connection.state === "closed") return "ended";
+  if (connection.state !== "live") return connection.state;
+  if (stream === "refused" || stream === "live") return stream;
+  return "catching up";
+}
+
+/** @type {Record<Standing, {icon: string, word: string}>} */
+const LOOKS = {
+  connecting: { icon: "⟳", word: "Connecting" },
+  "catching up": { icon: "⟳", word: "Catching up" },
+  live: { icon: "●", word: "Live" },
+  reconnecting: { icon: "▲", word: "Reconnecting" },
+  offline: { icon: "◆", word: "Offline" },
+  ended: { icon: "◆", word: "Disconnected" },
+  refused: { icon: "◆", word: "No access" },
+};
+
+/** Words that are gone within this are not worth being read out (ms). */
+const ANNOUNCE_AFTER = 1500;
+
+/** The connection as the page shows it: the pill, the banner with its reason, the document's title. */
+export class Status {
+  #live;
+  #stream;
+  #title = document.title;
+  #pill = find(document, "#status");
+  #banner = find(document, "#banner");
+  #retry = find(document, "#retry");
+  /** @type {Standing} */
+  #spoken = "connecting";
+  #timer = 0;
+
+  /**
+   * @param {import("../databinding/connection.js").Connection} live
+   * @param {import("../databinding/stream.js").Stream} stream
+   */
+  constructor(live, stream) {
+    this.#live = live;
+    this.#stream = stream;
+    live.on("state", () => this.draw());
+    live.on("latency", () => this.draw());
+    stream.on("state", () => this.draw());
+    this.#retry.addEventListener("click", () => live.reconnect());
+    window.setInterval(() => this.#drawBanner(), 1000);
+    this.draw();
+  }
+
+  draw() {
+    const now = standing(this.#live.status, this.#stream.state);
+    const { icon, word } = LOOKS[now];
+    document.body.dataset.standing = now;
+    setText(find(this.#pill, ".icon"), icon);
+    setText(find(this.#pill, ".word"), word);
+    const { latency } = this.#live;
+    setText(find(this.#pill, ".latency"), now === "live" && latency !== null ? `${Math.max(1, Math.round(latency))} ms` : "");
+    const title = now === "live" ? this.#title : `${icon} ${word} – ${this.#title}`;
+    if (document.title !== title) document.title = title;
+    this.#drawBanner();
+    this.#speak(now, word);
+  }
+
+  #drawBanner() {
+    const { state, since, retryAt, reason } = this.#live.status;
+    const refused = this.#stream.state === "refused" && state === "live";
+    const shown = state === "reconnecting" || state === "offline" || state === "closed" || refused;
+    this.#banner.hidden = !shown;
+    if (!shown) return;
+    const from = formatClock(since);
+    const asOf = this.#stream.loaded ? " The numbers below are from then." : "";
+    const wait = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+    const next = wait > 0 ? ` Next try in ${wait} s.` : " Trying now…";
+    let text;
+    if (refused) text = `You have no access to these values: ${this.#stream.error?.message}`;
+    else if (reason === "session over") text = `Your session ended at ${from}.${asOf} Log in again to go on.`;
+    else if (reason === "forbidden") text = `Your rights changed at ${from}.${asOf} Reload the page to see what you may.`;
+    else if (state === "closed") text = `Disconnected at ${from}.${asOf}`;
+    else if (reason === "too fast") text = `The server found this page too fast at ${from}.${asOf}${next}`;
+    else text = `${state === "offline" ? "Offline since" : "Connection lost at"} ${from}.${asOf}${next}`;
+    setText(find(this.#banner, ".text"), text);
+    this.#retry.hidden = refused || reason === "too fast" || (state !== "closed" && wait === 0);
+  }
+
+  /**
+   * @param {Standing} now
+   * @param {string} word
+   */
+  #speak(now, word) {
+    window.clearTimeout(this.#timer);
+    if (now === this.#spoken) return;
+    this.#timer = window.setTimeout(() => {
+      // That a page comes up live is what everybody expects.
+      if (now !== "live" || this.#spoken !== "connecting") announce(word);
+      this.#spoken = now;
+    }, ANNOUNCE_AFTER);
+  }
+}
