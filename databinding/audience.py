@@ -1,0 +1,148 @@
+"""Sets of groups seen in one form, and the frames that all their subscribers share.
+
+An audience's numbers are those of its groups' last changes (see `databinding.difference`): a
+subscriber that was told everything up to `Audience.number` is current. The frames from a number
+to now are made once and kept until the next change, so that everybody in step shares them.
+
+Whoever reads or changes an audience holds its relay's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.core.signing import BadSignature, Signer
+
+from databinding import protocol
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.difference import Key, RecentMembers, Rows, difference
+from databinding.positions import Cursor, InvalidCursor, Position
+
+
+class Frames(NamedTuple):
+    """Encoded frames that take a subscriber to `number`."""
+
+    texts: tuple[str, ...]
+    number: int
+
+
+class Standing(NamedTuple):
+    """The newest state of the database that the relay has published."""
+
+    epoch: str
+    position: Position
+
+
+class Audience:
+    """One binding's rows in a set of groups."""
+
+    def __init__(self, binding: type[Binding], groups: Iterable[str], rows: Rows) -> None:
+        self.binding = binding
+        self.groups = tuple(sorted(groups))
+        self.rows = rows
+        #: Subscriptions, in whatever event loop, that need the groups to stay loaded.
+        self.users = 0
+        #: Nobody subscribed when the relay last looked.
+        self.idle = False
+        #: The stream names (and whether classic) under which frames are wanted.
+        self.doors: set[tuple[str, bool]] = set()
+        #: Position of the newest cursor that the relay had sent to those in step.
+        self.told: Position | None = None
+        self._form = "\0".join((binding.form(), *self.groups))
+        self._frames: dict[tuple[str, bool, int], Frames | None] = {}
+        self._snapshots: dict[str, tuple[Standing, Frames]] = {}
+
+    @property
+    def number(self) -> int:
+        return max((self.rows.groups[name].changed for name in self.groups), default=0)
+
+    @property
+    def held(self) -> bool:
+        """Are the rows in memory? Those of a large group aren't, and snapshots are paged."""
+        return not any(isinstance(self.rows.groups[name], RecentMembers) for name in self.groups)
+
+    def changed(self) -> None:
+        """The groups have news: frames made so far lead to the past."""
+        self._frames.clear()
+
+    def cursor(self, stream: str, standing: Standing) -> str:
+        """Where a client stands that was told everything up to now."""
+        cursor = Cursor(standing.epoch, self._digest(stream), standing.position)
+        return _signer().sign(cursor.encode())
+
+    def position_of(self, stream: str, cursor: str, epoch: str) -> Position | None:
+        """The position in a cursor if it is ours, of this epoch, stream and audience."""
+        try:
+            read = Cursor.decode(_signer().unsign(cursor))
+        except (BadSignature, InvalidCursor):
+            return None
+        if read.epoch != epoch or read.audience != self._digest(stream):
+            return None
+        return read.position
+
+    def frames(self, stream: str, classic: bool, since: int, standing: Standing) -> Frames | None:
+        """What takes a client from `since` to now; None: a snapshot must.
+
+        Classic clients get a frame for each event, others one batch.
+        """
+        key = (stream, classic, since)
+        if key not in self._frames:
+            self._frames[key] = self._make_frames(stream, classic, since, standing)
+        return self._frames[key]
+
+    def _make_frames(
+        self, stream: str, classic: bool, since: int, standing: Standing
+    ) -> Frames | None:
+        events = difference(self.rows, self.groups, since)
+        if classic:
+            # A classic client can't be given a snapshot; what is forgotten it has to live without.
+            label = self.binding.label()
+            texts = tuple(protocol.classic(stream, event, label) for event in events or ())
+            return Frames(texts, self.number)
+        if events is None or len(events) > settings.BATCH_LIMIT:
+            return None
+        batch = protocol.batch(stream, events, self.cursor(stream, standing))
+        return Frames((batch,), self.number)
+
+    def empty_batch(self, stream: str, standing: Standing) -> Frames:
+        """Nothing new but the cursor."""
+        text = protocol.batch(stream, (), self.cursor(stream, standing))
+        return Frames((text,), self.number)
+
+    def snapshot(self, stream: str, standing: Standing) -> Frames:
+        """Frames with all rows; shared by all who come before the next change."""
+        made = self._snapshots.get(stream)
+        if made is None or made[0] != standing or made[1].number != self.number:
+            texts = protocol.snapshot(
+                stream,
+                self.items(),
+                self.cursor(stream, standing),
+                size=settings.SNAPSHOT_CHUNK,
+            )
+            made = (standing, Frames(tuple(texts), self.number))
+            self._snapshots = {stream: made}
+        return made[1]
+
+    def items(self) -> Iterable[tuple[Key, str]]:
+        """Every row that is held, once each, as key and fragment."""
+        fragments = self.rows.fragments
+        for key in self.keys():
+            yield key, fragments[key]
+
+    def keys(self) -> Iterable[Key]:
+        """The keys of the rows that are held, once each."""
+        seen: dict[Key, None] = {}
+        for name in self.groups:
+            seen.update(dict.fromkeys(self.rows.groups[name].present))
+        # The keys of one model are of one type.
+        return sorted(seen)
+
+    def _digest(self, stream: str) -> str:
+        return hashlib.sha256(f"{stream}\0{self._form}".encode()).hexdigest()[:16]
+
+
+def _signer() -> Signer:
+    return Signer(salt="databinding.cursor")

@@ -1,0 +1,259 @@
+"""What a developer declares: a model, a stream, fields, groups, permissions.
+
+    class IntegerValueBinding(WebsocketBinding):
+        model = IntegerValue
+        stream = "intval"
+        fields = ["name", "value"]
+
+        @classmethod
+        def group_names(cls, instance):
+            return ["intval-updates"]
+
+        def has_permission(self, user, action, pk):
+            return user.is_staff
+
+Bindings live in each app's ``bindings.py``, which `databinding.apps` imports in every process.
+`Binding` knows nothing of websockets; `databinding.websockets.WebsocketBinding` adds that door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.serializers.python import Serializer as PythonSerializer
+from django.db import router
+from django.db.models import Model, QuerySet
+
+from databinding.difference import Key
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
+#: Every binding class with a model, in the order of their declaration.
+registry: list[type[Binding]] = []
+
+
+class Binding:
+    """Declares what of a model is live, for whom, and who may write it.
+
+    Subclasses with a `model` are registered by being declared. The relay calls `get_queryset`,
+    `group_names` (or `rows`) and `serialize_data` in a thread of its own, inside a read
+    transaction; what they raise leaves that row as it was, for everybody, and is logged.
+    """
+
+    model: ClassVar[type[Model]]
+    #: The stream's name in a demultiplexer, unless it gives the binding another.
+    stream: ClassVar[str | None] = None
+    #: Names of the model's fields to send and accept; ``["__all__"]`` for all.
+    fields: ClassVar[list[str] | tuple[str, ...] | str | None] = None
+    #: Instead of `fields`: all but these.
+    exclude: ClassVar[list[str] | tuple[str, ...] | None] = None
+    #: Instead of `fields`: a Django REST framework serializer class.
+    serializer_class: ClassVar[type[Any] | None] = None
+    #: JSON encoder of the rows.
+    encoder: ClassVar[type[json.JSONEncoder]] = DjangoJSONEncoder
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if getattr(cls, "model", None) is None:
+            return
+        if cls.fields is None and cls.exclude is None and cls.serializer_class is None:
+            raise ImproperlyConfigured(
+                f"{cls.__qualname__} must set fields, exclude or serializer_class."
+            )
+        registry.append(cls)
+
+    # What a developer overrides
+
+    @classmethod
+    def group_names(cls, instance: Model) -> Iterable[str]:
+        """The groups that see this row, as it is in the database."""
+        raise NotImplementedError(f"{cls.__qualname__} must have group_names().")
+
+    @classmethod
+    def rows(cls, group: str) -> QuerySet[Any] | None:
+        """The rows that this group sees, for loading it; None: `group_names` of each row tells."""
+        return None
+
+    @classmethod
+    def get_queryset(cls) -> QuerySet[Any]:
+        """The rows that exist as far as this binding is concerned."""
+        return cls.model._default_manager.all()
+
+    def has_permission(
+        self, user: AbstractBaseUser | AnonymousUser, action: str, pk: Key | None
+    ) -> bool:
+        """May this user do this? Denied unless a binding grants it.
+
+        `action` is ``subscribe``, ``list``, ``retrieve``, ``create``, ``update`` or ``delete``.
+        """
+        return False
+
+    def serialize_data(self, instance: Model) -> dict[str, Any]:
+        """What is sent of a row, as values that `encoder` can write."""
+        if self.serializer_class is not None:
+            return dict(self.serializer_class(instance).data)
+        serializer = _RowSerializer()
+        serializer.serialize([instance], fields=self.field_names())
+        return serializer.row
+
+    # What the library asks
+
+    @classmethod
+    def label(cls) -> str:
+        """The model's label as it stands in the journal and in classic frames."""
+        return cls.model._meta.label_lower
+
+    @classmethod
+    def concrete_label(cls) -> str:
+        """The label under which changes are journalled: a proxy's rows are its model's."""
+        concrete = cls.model._meta.concrete_model
+        assert concrete is not None
+        return concrete._meta.label_lower
+
+    @classmethod
+    def alias(cls) -> str:
+        """The database whose journal tells of this model: the writers', never a replica."""
+        return router.db_for_write(cls.model)
+
+    @classmethod
+    def field_names(cls) -> list[str]:
+        """The declared fields of a binding with `fields` or `exclude`, in the model's order."""
+        meta = cls.model._meta
+        every = [field.name for field in (*meta.concrete_fields, *meta.many_to_many)]
+        if cls.fields is None:
+            return [name for name in every if name not in (cls.exclude or ())]
+        if cls.fields == "__all__" or list(cls.fields) == ["__all__"]:
+            return [name for name in every if name != meta.pk.name]
+        for name in cls.fields:
+            if name not in every:
+                raise FieldDoesNotExist(f"{cls.__qualname__}: {cls.model.__name__} has no {name}.")
+        return [name for name in every if name in cls.fields]
+
+    @classmethod
+    def extra_names(cls) -> list[str]:
+        """Names in the data beside the fields, which can't be written."""
+        return []
+
+    @classmethod
+    def many_to_many(cls) -> list[str]:
+        """Declared many-to-many fields: read along with the rows, captured from their tables."""
+        if cls.serializer_class is not None:
+            return [
+                name
+                for name in cls.serializer_class().fields
+                if any(field.name == name for field in cls.model._meta.many_to_many)
+            ]
+        related = {field.name for field in cls.model._meta.many_to_many}
+        return [name for name in cls.field_names() if name in related]
+
+    @classmethod
+    def queryset(cls) -> QuerySet[Any]:
+        """`get_queryset` on the writers' database, with what rendering needs read along."""
+        return cls.prepared(cls.get_queryset())
+
+    @classmethod
+    def prepared(cls, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.using(cls.alias()).prefetch_related(*cls.many_to_many())
+
+    @classmethod
+    def key(cls, instance: Model) -> Key:
+        """The row's primary key as it stands on the wire: an int, or a string."""
+        return instance.pk if isinstance(instance.pk, int) else str(instance.pk)
+
+    @classmethod
+    def key_from_text(cls, text: str) -> Key:
+        """The wire's form of a primary key that the journal holds as text."""
+        value = cls.model._meta.pk.to_python(text)
+        return value if isinstance(value, int) else str(value)
+
+    @classmethod
+    def fragment(cls, instance: Model) -> str:
+        """The row's JSON text. Raises whatever `serialize_data` raises."""
+        data = cls().serialize_data(instance)
+        return json.dumps(data, cls=cls.encoder, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def constant_groups(cls) -> frozenset[str] | None:
+        """The groups of every row, if `group_names` doesn't look at its row; else None."""
+        try:
+            return frozenset(cls.group_names(_UNREADABLE))  # type: ignore[arg-type]
+        except _RowWasRead:
+            return None
+
+    @classmethod
+    def form(cls) -> str:
+        """What determines a fragment, as a short hash: a cursor of another form is void."""
+        described = (
+            repr(cls.serializer_class())
+            if cls.serializer_class is not None
+            else ",".join(cls.field_names())
+        )
+        text = f"{cls.__module__}.{cls.__qualname__} {cls.label()} {described}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def bindings_of(alias: str) -> Iterator[type[Binding]]:
+    """The bindings whose models are written to this database."""
+    return (binding for binding in registry if binding.alias() == alias)
+
+
+def aliases() -> list[str]:
+    """The databases with bound models, each once."""
+    return list(dict.fromkeys(binding.alias() for binding in registry))
+
+
+class _RowSerializer(PythonSerializer):
+    """One row's fields in the model's order and in Django's serialization forms.
+
+    Django's own starts from `local_fields`, which leaves out the fields of parent models.
+    """
+
+    row: dict[str, Any]
+
+    def serialize(  # type: ignore[override]
+        self, queryset: Iterable[Model], *, fields: list[str], **options: Any
+    ) -> None:
+        self.use_natural_foreign_keys = False
+        self._current: dict[str, Any] = {}
+        (instance,) = queryset
+        meta = instance._meta
+        for field in meta.concrete_fields:
+            if field.name in fields:
+                self.handle_field(instance, field)
+        for related in meta.many_to_many:
+            if related.name in fields:
+                self.handle_m2m_field(instance, related)
+        self.row = self._current
+
+
+class _RowWasRead(Exception):
+    """`group_names` looked at its row."""
+
+
+class _Unreadable:
+    """Stands for a row to find out whether `group_names` looks at it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise _RowWasRead
+
+    def __eq__(self, other: object) -> bool:
+        raise _RowWasRead
+
+    def __hash__(self) -> int:
+        raise _RowWasRead
+
+    def __bool__(self) -> bool:
+        raise _RowWasRead
+
+    def __str__(self) -> str:
+        raise _RowWasRead
+
+
+_UNREADABLE = _Unreadable()

@@ -1,0 +1,90 @@
+"""Django's signals: they ring the doorbell after each commit, and may journal the keys.
+
+With ``CAPTURE = "triggers"`` the database itself journals the keys of whatever is written, and
+the signals only make delivery prompt. With ``CAPTURE = "signals"``, for databases or rights
+without triggers, they journal the keys, in the transaction of the change. What sends no signal is
+not seen then: ``update()``, ``bulk_create()``, ``bulk_update()``, fast deletes, raw SQL and other
+programs; and a process that dies between an UPDATE in autocommit and its ``post_save`` loses it.
+
+Nothing in Django is wrapped or patched.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.db.models import Model
+from django.db.models.signals import m2m_changed, post_delete, post_save
+
+from databinding import journal
+from databinding.binding import registry
+from databinding.conf import settings
+from databinding.doorbell import ring_after_commit
+
+_UID = "databinding"
+
+
+def connect() -> None:
+    """Listen to the signals of all models; `bound_labels` tells which matter."""
+    bound_labels.cache_clear()
+    post_save.connect(_changed, dispatch_uid=_UID)
+    post_delete.connect(_changed, dispatch_uid=_UID)
+    m2m_changed.connect(_related_changed, dispatch_uid=_UID)
+
+
+@cache
+def bound_labels(model: type[Model], alias: str) -> tuple[str, ...]:
+    """The journal's labels of the bound models whose rows a row of this model is (part of)."""
+    concrete = model._meta.concrete_model
+    lineage = {concrete, *model._meta.get_parent_list()}
+    labels = (
+        binding.concrete_label()
+        for binding in registry
+        if binding.model._meta.concrete_model in lineage and binding.alias() == alias
+    )
+    return tuple(dict.fromkeys(labels))
+
+
+def _changed(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    labels = bound_labels(sender, using)
+    if not labels:
+        return
+    if settings.CAPTURE == "signals":
+        journal.append(using, [(label, _text(instance.pk)) for label in labels])
+    ring_after_commit(using)
+
+
+def _related_changed(
+    sender: type[Model],
+    instance: Model,
+    action: str,
+    reverse: bool,
+    model: type[Model],
+    pk_set: set[Any] | None,
+    using: str,
+    **kwargs: Any,
+) -> None:
+    if not action.startswith("post_"):
+        return
+    owner = model if reverse else type(instance)
+    labels = bound_labels(owner, using)
+    if not labels:
+        return
+    if settings.CAPTURE == "signals":
+        # Clearing from the far side doesn't say whose rows it touched: any of them.
+        keys = [None] if pk_set is None and reverse else pk_set if reverse else [instance.pk]
+        journal.append(
+            using,
+            [
+                (label, None if key is None else _text(key))
+                for label in labels
+                for key in keys or ()
+            ],
+        )
+    ring_after_commit(using)
+
+
+def _text(pk: Any) -> str:
+    # The form in which a trigger copies the column.
+    return pk.hex if hasattr(pk, "hex") and not isinstance(pk, float) else str(pk)

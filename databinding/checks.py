@@ -1,0 +1,154 @@
+"""System checks: what would lose or delay changes is named before it does.
+
+databinding.E001   DATABINDING has an unknown setting, or an impossible value
+databinding.E002   a binding names a field that its model doesn't have
+databinding.E003   bound models on a database that has no journal
+databinding.E004   a database's triggers aren't in step with the bindings (run migrate)
+databinding.E005   SQLite in memory: other threads can't see it
+databinding.W001   SQLite without transaction_mode IMMEDIATE
+databinding.W002   SQLite without write-ahead log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
+
+from databinding import journal, triggers
+from databinding.binding import aliases, registry
+from databinding.conf import DEFAULTS, configured, settings
+
+CAPTURES = ("triggers", "signals")
+
+
+@register()
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    errors: list[CheckMessage] = []
+    for name in configured():
+        if name not in DEFAULTS:
+            errors.append(
+                Error(
+                    f"DATABINDING has no setting {name!r}.",
+                    hint=f"Its settings are: {', '.join(DEFAULTS)}.",
+                    id="databinding.E001",
+                )
+            )
+    if settings.CAPTURE not in CAPTURES:
+        errors.append(
+            Error(
+                f"DATABINDING['CAPTURE'] can't be {settings.CAPTURE!r}.",
+                hint="It is 'triggers' or 'signals'.",
+                id="databinding.E001",
+            )
+        )
+    for name, default in DEFAULTS.items():
+        value = getattr(settings, name)
+        if isinstance(default, (int, float)) and (
+            isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
+        ):
+            errors.append(
+                Error(
+                    f"DATABINDING[{name!r}] can't be {value!r}.",
+                    hint="It is a number greater than 0.",
+                    id="databinding.E001",
+                )
+            )
+    return errors
+
+
+@register()
+def check_bindings(**kwargs: Any) -> list[CheckMessage]:
+    errors: list[CheckMessage] = []
+    for binding in registry:
+        try:
+            binding.field_names()
+        except FieldDoesNotExist as error:
+            errors.append(
+                Error(
+                    str(error),
+                    hint="Fields of a binding are the model's own, by name.",
+                    obj=binding,
+                    id="databinding.E002",
+                )
+            )
+    return errors
+
+
+@register()
+def check_databases(**kwargs: Any) -> list[CheckMessage]:
+    """What the settings tell of the databases, without asking them."""
+    found: list[CheckMessage] = []
+    for alias in aliases():
+        connection = connections[alias]
+        if connection.vendor not in journal.VENDORS:
+            found.append(
+                Error(
+                    f"Bound models are on {alias!r}, a {connection.vendor} database.",
+                    hint=f"There are journals for: {', '.join(journal.VENDORS)}.",
+                    id="databinding.E003",
+                )
+            )
+        elif connection.vendor == "sqlite":
+            found += _check_sqlite(alias)
+    return found
+
+
+def _check_sqlite(alias: str) -> list[CheckMessage]:
+    connection = connections[alias]
+    options = connection.settings_dict["OPTIONS"]
+    found: list[CheckMessage] = []
+    if connection.is_in_memory_db():  # type: ignore[attr-defined]
+        found.append(
+            Error(
+                f"The database {alias!r} is in memory, where no other thread sees its changes.",
+                hint="Give it a file; for tests: 'TEST': {'NAME': …}.",
+                id="databinding.E005",
+            )
+        )
+    if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
+        found.append(
+            Warning(
+                f"Transactions on {alias!r} don't take the write lock at once: of two that read "
+                "and then write, one fails with 'database is locked'.",
+                hint="Set OPTIONS['transaction_mode'] = 'IMMEDIATE'.",
+                id="databinding.W001",
+            )
+        )
+    if "journal_mode=wal" not in str(options.get("init_command", "")).lower().replace(" ", ""):
+        found.append(
+            Warning(
+                f"Nothing sets a write-ahead log on {alias!r}: readers and writers wait for each "
+                "other.",
+                hint="Set OPTIONS['init_command'] = 'PRAGMA journal_mode=WAL;'.",
+                id="databinding.W002",
+            )
+        )
+    return found
+
+
+@register(Tags.database)
+def check_triggers(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Asks the databases: part of ``check --database`` and of ``migrate``."""
+    errors: list[CheckMessage] = []
+    for alias in databases or ():
+        if alias not in aliases() or not triggers.supported(connections[alias]):
+            continue
+        if not journal.exists(alias):
+            continue  # Not migrated yet; migrate installs them.
+        found = triggers.drift(alias)
+        if found:
+            named = "; ".join(
+                f"{kind}: {', '.join(names)}" for kind, names in found._asdict().items() if names
+            )
+            errors.append(
+                Error(
+                    f"Triggers on {alias!r} aren't in step with the bindings ({named}).",
+                    hint=f"Run manage.py migrate --database {alias}.",
+                    id="databinding.E004",
+                )
+            )
+    return errors

@@ -1,0 +1,144 @@
+"""One websocket's way out, bounded.
+
+A frame is sent by calling the connection's ASGI ``send`` and stepping the coroutine once: on a
+healthy connection that completes at once, and no task is made. If it suspends, because the
+client doesn't read, a task sees it through, and until then nothing else is sent: subscriptions
+wait (they keep no queue, only the number they were told last), replies wait in a short line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from databinding.conf import settings
+from databinding.protocol import CloseCode
+
+if TYPE_CHECKING:
+    from databinding.subscription import Subscription
+
+logger = logging.getLogger("databinding")
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: What servers raise from ``send`` once the client has gone (uvicorn: OSError).
+_GONE = (OSError, RuntimeError)
+
+
+class Connection:
+    """Sends text frames of one websocket, in its event loop."""
+
+    #: Replies that wait for a client to read before whoever sends more of them waits too.
+    waiting_replies = 16
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        #: A frame is on its way and the client doesn't read.
+        self.blocked = False
+        self.closed = False
+        #: What wants to go on sending when the client reads again.
+        self.subscriptions: set[Subscription] = set()
+        self._replies: deque[str] = deque()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def transmit(self, text: str) -> None:
+        """Send a frame. Only while not `blocked`."""
+        if self.closed:
+            return
+        steps = self._send({"type": "websocket.send", "text": text}).__await__()
+        try:
+            suspended = steps.send(None)
+        except StopIteration:
+            return
+        except _GONE:
+            self.closed = True
+            return
+        self.blocked = True
+        self._task = self._loop.create_task(self._see_through(steps, suspended))
+        if any(subscription.classic for subscription in self.subscriptions):
+            self._give_up_after(settings.SEND_TIMEOUT, self._task)
+
+    async def reply(self, text: str) -> None:
+        """Send a frame as soon as the client reads; returns early while the line is short."""
+        self.send_soon(text)
+        await self._room.wait()
+
+    def send_soon(self, text: str) -> None:
+        """As `reply`, for who can't wait."""
+        if not self.blocked:
+            self.transmit(text)
+            return
+        self._replies.append(text)
+        if len(self._replies) >= self.waiting_replies:
+            self._room.clear()
+
+    def pong(self, text: str) -> None:
+        """Answer a heartbeat, unless the client doesn't read anyway."""
+        if not self.blocked:
+            self.transmit(text)
+
+    def stop(self) -> None:
+        """The socket is gone: nothing more is sent, and nobody waits."""
+        self.closed = True
+        self._replies.clear()
+        self._room.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _see_through(self, steps: Generator[Any, Any, None], suspended: Any) -> None:
+        try:
+            await _continue(steps, suspended)
+        except _GONE:
+            self.closed = True
+        self.blocked = False
+        self._task = None
+        while self._replies and not self.blocked:
+            self.transmit(self._replies.popleft())
+        if len(self._replies) < self.waiting_replies:
+            self._room.set()
+        for subscription in list(self.subscriptions):
+            if self.blocked:
+                break
+            subscription.deliver()
+
+    def _give_up_after(self, seconds: float, task: asyncio.Task[None]) -> None:
+        """A classic client has no acks: one that doesn't read is closed at last."""
+
+        def give_up() -> None:
+            if self._task is task:
+                logger.info("Closing a classic client that doesn't read.")
+                self.stop()
+                self._close = self._loop.create_task(self._try_to_close())
+
+        self._loop.call_later(seconds, give_up)
+
+    async def _try_to_close(self) -> None:
+        try:
+            await self._send({"type": "websocket.close", "code": int(CloseCode.NOT_READING)})
+        except _GONE:
+            pass
+
+
+@coroutine
+def _continue(steps: Generator[Any, Any, None], suspended: Any) -> Generator[Any, Any, None]:
+    """Await the rest of an awaitable that was stepped once and gave ``suspended``."""
+    while True:
+        try:
+            sent = yield suspended
+        except BaseException as error:
+            try:
+                suspended = steps.throw(error)
+            except StopIteration:
+                return
+        else:
+            try:
+                suspended = steps.send(sent)
+            except StopIteration:
+                return

@@ -1,0 +1,279 @@
+"""What an audience has to be told: pure bookkeeping of members, without Django or asyncio.
+
+A process numbers the states of the database that it has seen: 1, 2, 3, … `Rows` holds what it
+knows of one binding in the newest state: every row's fragment (its JSON text), which of the
+loaded groups it is in, and for each group its `Members` in the order of their last change. What a
+client lacks is then a walk from the newest member back to the number the client was last told
+(`difference`): live delivery, a slow client that catches up, and a client that missed everything
+are the same call, and there are no queues of events.
+
+Two things are deliberate. A key that left is always named as a delete to a client that was last
+told before it left, even when it had entered after that too: a row may leave, re-enter and leave
+again while a client sleeps, and only the last coming and going is remembered. And a group forgets
+old leavers once they are many; whoever was last told before that (`Members.floor`) can't be
+served from memory and asks the database again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+#: A primary key as it stands on the wire: a JSON number or string.
+Key = int | str
+
+CREATE = "create"
+UPDATE = "update"
+DELETE = "delete"
+
+
+class Event(NamedTuple):
+    """One row's way into the newest state. ``fragment`` of a delete is what the row last was."""
+
+    action: str
+    key: Key
+    fragment: str | None
+
+
+class _Present(NamedTuple):
+    changed: int
+    entered: int
+
+
+class _Gone(NamedTuple):
+    left: int
+    entered: int
+    fragment: str | None
+
+
+class Members:
+    """One group's rows in the order of their last change, and those that left.
+
+    `floor` is the oldest number from which differences can still be told, `changed` the number of
+    the newest change.
+    """
+
+    __slots__ = ("changed", "floor", "gone", "present")
+
+    #: How many leavers are remembered before the older half of them is forgotten.
+    remembered_leavers = 10_000
+
+    def __init__(self, number: int) -> None:
+        self.floor = number
+        self.changed = number
+        # Dicts keep insertion order; a changed key is taken out and put at the end.
+        self.present: dict[Key, _Present] = {}
+        self.gone: dict[Key, _Gone] = {}
+
+    def enter(self, key: Key, number: int) -> None:
+        self.gone.pop(key, None)
+        self.present[key] = _Present(number, self._entered(number))
+        self.changed = number
+
+    def change(self, key: Key, number: int) -> None:
+        entered = self.present.pop(key).entered
+        self.present[key] = _Present(number, entered)
+        self.changed = number
+
+    def leave(self, key: Key, number: int, fragment: str | None) -> None:
+        was = self.present.pop(key, None)
+        self.gone.pop(key, None)
+        self.gone[key] = _Gone(number, was.entered if was else 0, fragment)
+        self.changed = number
+        if len(self.gone) > 2 * self.remembered_leavers:
+            forgotten = _forget_oldest(self.gone, self.remembered_leavers)
+            self.floor = max(self.floor, forgotten.left)
+
+    def _entered(self, number: int) -> int:
+        return number
+
+
+class RecentMembers(Members):
+    """A group too large to be held: only its latest changes are, the rest stays in the database.
+
+    Who was in it before is not known, so a row that is there is an update, never a create.
+    """
+
+    __slots__ = ()
+
+    #: How many changed rows are held before the older half of them is forgotten.
+    remembered_changes = 10_000
+
+    def forget(self) -> list[Key]:
+        """Drop the older changes if they are many; return the keys dropped."""
+        if len(self.present) <= 2 * self.remembered_changes:
+            return []
+        before = set(self.present)
+        forgotten = _forget_oldest(self.present, self.remembered_changes)
+        self.floor = max(self.floor, forgotten.changed)
+        return list(before - self.present.keys())
+
+    def _entered(self, number: int) -> int:
+        return 0
+
+
+def _forget_oldest(entries: dict[Key, T], keep: int) -> T:
+    """Keep the newest entries; return the newest of those forgotten."""
+    items = list(entries.items())
+    entries.clear()
+    entries.update(items[-keep:])
+    return items[-keep - 1][1]
+
+
+class Rows:
+    """What this process holds of one binding in the newest state it has seen.
+
+    Every method takes the number of the state it belongs to; numbers never fall. `changed_groups`
+    collects the names of groups that got news since it was last emptied by `take_changed`.
+    """
+
+    def __init__(self) -> None:
+        self.fragments: dict[Key, str] = {}
+        self.index: dict[Key, tuple[str, ...]] = {}
+        self.groups: dict[str, Members] = {}
+        self._changed: set[str] = set()
+
+    def load(self, group: str, number: int, rows: Iterable[tuple[Key, str]]) -> None:
+        """Begin to hold a group whose rows in state ``number`` are ``rows``."""
+        members = self.groups[group] = Members(number)
+        for key, fragment in rows:
+            self.fragments[key] = fragment
+            self.index[key] = (*self.index.get(key, ()), group)
+            members.present[key] = _Present(number, number)
+
+    def load_recent(self, group: str, number: int) -> None:
+        """Begin to follow a group that is too large to be held."""
+        self.groups[group] = RecentMembers(number)
+
+    def unload(self, group: str) -> None:
+        members = self.groups.pop(group)
+        for key in members.present:
+            self._release(key, group)
+
+    def put(self, key: Key, fragment: str, groups: Collection[str], number: int) -> None:
+        """The row is now ``fragment`` and in ``groups`` (those not loaded are passed over)."""
+        before = self.index.get(key, ())
+        now = tuple(name for name in self.groups if name in groups)
+        old = self.fragments.get(key)
+        for name in before:
+            if name not in now:
+                self.groups[name].leave(key, number, old)
+                self._changed.add(name)
+        if now:
+            for name in now:
+                if name not in before:
+                    self.groups[name].enter(key, number)
+                elif fragment != old:
+                    self.groups[name].change(key, number)
+                else:
+                    continue
+                self._changed.add(name)
+            self.fragments[key] = fragment
+            self.index[key] = now
+            self._trim(now)
+        elif before:
+            del self.fragments[key], self.index[key]
+
+    def drop(self, key: Key, number: int) -> None:
+        """The row isn't there any more."""
+        held = self.index.pop(key, ())
+        fragment = self.fragments.pop(key, None)
+        for name, members in self.groups.items():
+            if name in held or isinstance(members, RecentMembers):
+                members.leave(key, number, fragment)
+                self._changed.add(name)
+
+    def replace(
+        self, rows: Mapping[Key, tuple[str, Collection[str]]], kept: Collection[Key], number: int
+    ) -> None:
+        """These are all rows now (``kept``: also those, as they were); tell the difference.
+
+        A group that isn't held can't be compared: all that was told of it before is void.
+        """
+        for key in [key for key in self.index if key not in rows and key not in kept]:
+            self.drop(key, number)
+        for key, (fragment, groups) in rows.items():
+            self.put(key, fragment, groups, number)
+        for name, members in self.groups.items():
+            if isinstance(members, RecentMembers):
+                for key in list(members.present):
+                    self._release(key, name)
+                self.load_recent(name, number)
+                self._changed.add(name)
+
+    def held(self) -> list[str]:
+        """The loaded groups but those too large to be held."""
+        return [
+            name for name, members in self.groups.items() if not isinstance(members, RecentMembers)
+        ]
+
+    def take_changed(self) -> set[str]:
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def _trim(self, groups: Iterable[str]) -> None:
+        for name in groups:
+            members = self.groups[name]
+            if isinstance(members, RecentMembers):
+                for key in members.forget():
+                    self._release(key, name)
+
+    def _release(self, key: Key, group: str) -> None:
+        """The group doesn't hold the row any more; the last group takes the fragment with it."""
+        left = tuple(name for name in self.index.get(key, ()) if name != group)
+        if left:
+            self.index[key] = left
+        else:
+            self.index.pop(key, None)
+            self.fragments.pop(key, None)
+
+
+def difference(rows: Rows, groups: Iterable[str], since: int) -> list[Event] | None:
+    """What a client of these groups that was last told state ``since`` lacks, oldest change first.
+
+    Each key comes once. None: some of it is forgotten, only the database can tell.
+    """
+    members = [rows.groups[name] for name in groups]
+    if any(since < group.floor for group in members):
+        return None
+    touched: dict[Key, int] = {}
+    for group in members:
+        if group.changed <= since:
+            continue
+        for key in reversed(group.present):
+            number = group.present[key].changed
+            if number <= since:
+                break
+            touched[key] = max(number, touched.get(key, 0))
+        for key in reversed(group.gone):
+            number = group.gone[key].left
+            if number <= since:
+                break
+            touched[key] = max(number, touched.get(key, 0))
+    # The walk went from the newest back; turned round and sorted (stably) it is in order.
+    newest_first = list(touched.items())
+    newest_first.reverse()
+    newest_first.sort(key=lambda item: item[1])
+    return [_event(rows, members, key, since) for key, _ in newest_first]
+
+
+def _event(rows: Rows, members: list[Members], key: Key, since: int) -> Event:
+    present = held = False
+    fragment: str | None = None
+    left = -1
+    for group in members:
+        here = group.present.get(key)
+        if here is not None:
+            present = True
+            held = held or here.entered <= since
+            continue
+        gone = group.gone.get(key)
+        if gone is not None and gone.left > since:
+            held = held or gone.entered <= since
+            if gone.left > left:
+                left, fragment = gone.left, gone.fragment
+    if present:
+        return Event(UPDATE if held else CREATE, key, rows.fragments[key])
+    return Event(DELETE, key, fragment)

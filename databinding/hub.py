@@ -1,0 +1,154 @@
+"""Delivery in one event loop: relays tell it of news, it has its subscriptions deliver.
+
+There is one hub for each event loop of a process, since a connection belongs to a loop; what is
+delivered is made once for all loops (`databinding.audience`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
+
+from databinding.audience import Audience, Frames
+from databinding.binding import Binding
+from databinding.relay import Joined, Pass, Relay, relay_for
+
+if TYPE_CHECKING:
+    from databinding.subscription import Subscription
+
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """The relay is at it; try again in a moment."""
+
+
+class Hub:
+    """The subscriptions of one event loop, by audience. Get it by `running_hub`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._subscriptions: dict[Audience, set[Subscription]] = {}
+
+    # Called in relays' threads
+
+    def publish(self, audiences: list[Audience]) -> bool:
+        return self._call(self._deliver, audiences)
+
+    def refresh_cursors(self, audiences: list[Audience]) -> bool:
+        return self._call(self._deliver_cursors, audiences)
+
+    def _call(self, do: Callable[[list[Audience]], None], audiences: list[Audience]) -> bool:
+        try:
+            self.loop.call_soon_threadsafe(do, audiences)
+        except RuntimeError:  # The loop is closed, and its connections with it.
+            for audience in list(self._subscriptions):
+                audience.users -= len(self._subscriptions.pop(audience))
+            return False
+        return True
+
+    # Called in the loop
+
+    def _deliver(self, audiences: list[Audience]) -> None:
+        for audience in audiences:
+            for subscription in list(self._subscriptions.get(audience, ())):
+                subscription.deliver()
+
+    def _deliver_cursors(self, audiences: list[Audience]) -> None:
+        for audience in audiences:
+            for subscription in list(self._subscriptions.get(audience, ())):
+                subscription.deliver_cursor()
+
+    def add(self, subscription: Subscription) -> None:
+        self._subscriptions.setdefault(subscription.audience, set()).add(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        audience = subscription.audience
+        members = self._subscriptions.get(audience)
+        if members is None or subscription not in members:
+            return
+        members.discard(subscription)
+        if not members:
+            del self._subscriptions[audience]
+        subscription.relay.leave(audience)
+
+    async def ask(self, relay: Relay, work: Callable[[Pass], T]) -> T:
+        """Have something done in a pass that begins from now on.
+
+        Raises `databinding.relay.DatabaseAway`.
+        """
+        relay.listen(self)
+        return await asyncio.wrap_future(relay.submit(work))
+
+    async def join(
+        self,
+        binding: type[Binding],
+        groups: Iterable[str],
+        stream: str,
+        *,
+        classic: bool = False,
+        cursor: str | None = None,
+    ) -> Joined:
+        """See `Pass.join`. If the caller is cancelled meanwhile, the place is given back."""
+        relay = relay_for(binding.alias())
+        asked = asyncio.ensure_future(
+            self.ask(
+                relay,
+                lambda this: this.join(binding, groups, stream, classic=classic, cursor=cursor),
+            )
+        )
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(_give_back)
+            raise
+
+    def frames(self, subscription: Subscription) -> Frames | None:
+        """What the subscription lacks; None: a snapshot must. Raises `Busy`."""
+        relay = subscription.relay
+        if not relay.lock.acquire(blocking=False):
+            raise Busy
+        try:
+            audience = subscription.audience
+            if relay.standing is None or audience.number <= subscription.number:
+                return Frames((), subscription.number)
+            return audience.frames(
+                subscription.stream, subscription.classic, subscription.number, relay.standing
+            )
+        finally:
+            relay.lock.release()
+
+    def cursor_batch(self, subscription: Subscription) -> Frames | None:
+        """An empty batch with a fresh cursor, for one who is current. Raises `Busy`."""
+        relay = subscription.relay
+        if not relay.lock.acquire(blocking=False):
+            raise Busy
+        try:
+            audience = subscription.audience
+            if relay.standing is None or audience.number != subscription.number:
+                return None
+            return audience.empty_batch(subscription.stream, relay.standing)
+        finally:
+            relay.lock.release()
+
+
+def _give_back(asked: asyncio.Future[Joined]) -> None:
+    if not asked.cancelled() and asked.exception() is None:
+        joined = asked.result()
+        joined.relay.leave(joined.audience)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def running_hub() -> Hub:
+    """The hub of the running event loop."""
+    loop = asyncio.get_running_loop()
+    with _making:
+        if loop not in _hubs:
+            _hubs[loop] = Hub(loop)
+        return _hubs[loop]

@@ -1,0 +1,348 @@
+"""What clients write and ask, carried by djangochannelsrestframework.
+
+Each binding gets a consumer class (`consumer_class_for`): DCRF's action dispatch, and the actions
+create, update, delete, list and retrieve. It is no ASGI application of its own here; the
+demultiplexer makes one for each of its streams that is asked something, and hands it requests.
+
+Each action is one function in Django's database thread: it reads the user anew, asks the binding,
+and works on the rows that the connection's groups see.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from channels.db import database_sync_to_async
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+from django.http import Http404, HttpRequest
+from djangochannelsrestframework.consumers import AsyncAPIConsumer
+from djangochannelsrestframework.decorators import action as dcrf_action
+from rest_framework import exceptions
+from rest_framework.fields import get_error_detail
+from rest_framework.serializers import ModelSerializer, Serializer
+
+from databinding import protocol
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.difference import Key
+from databinding.reading import DATABASE_AWAY
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+    from databinding.websockets import Door
+
+logger = logging.getLogger("databinding")
+
+T = TypeVar("T")
+
+
+class Answer(NamedTuple):
+    """A row as it is answered: its key beside its data, even where the fields don't have it."""
+
+    pk: Key
+    data: Any
+
+
+class Conflict(exceptions.APIException):
+    """The database refused the row as it would have become."""
+
+    status_code = 409
+    default_detail = "The row conflicts with another one."
+
+
+class DatabaseAway(exceptions.APIException):
+    """Nothing was written; the client may try again."""
+
+    status_code = 503
+    default_detail = "The database is away or busy; try again."
+
+
+class BindingConsumer(AsyncAPIConsumer):
+    """The actions of one binding.
+
+    To add an ``@action``, subclass ``YourBinding.consumer`` and give that to a demultiplexer.
+    """
+
+    binding: ClassVar[type[Binding]]
+    permission_classes = ()
+    #: Set by the demultiplexer.
+    door: Door
+
+    @dcrf_action()
+    async def create(
+        self, *, action: str, request_id: Any, data: Any = None, **unknown: Any
+    ) -> None:
+        _refuse(unknown)
+        answer = await self._in_database(self._create, data)
+        await self.reply(action, answer.data, status=201, request_id=request_id, pk=answer.pk)
+
+    @dcrf_action()
+    async def update(
+        self, *, action: str, request_id: Any, pk: Any = None, data: Any = None, **unknown: Any
+    ) -> None:
+        _refuse(unknown)
+        answer = await self._in_database(self._update, pk, data)
+        await self.reply(action, answer.data, request_id=request_id, pk=answer.pk)
+
+    @dcrf_action()
+    async def delete(
+        self, *, action: str, request_id: Any, pk: Any = None, data: Any = None, **unknown: Any
+    ) -> None:
+        _refuse(unknown)
+        key = await self._in_database(self._delete, pk)
+        await self.reply(action, None, status=204, request_id=request_id, pk=key)
+
+    @dcrf_action()
+    async def retrieve(
+        self, *, action: str, request_id: Any, pk: Any = None, **unknown: Any
+    ) -> None:
+        _refuse(unknown)
+        answer = await self._in_database(self._retrieve, pk)
+        await self.reply(action, answer.data, request_id=request_id, pk=answer.pk)
+
+    @dcrf_action(name="list")
+    async def list_rows(
+        self,
+        *,
+        action: str,
+        request_id: Any,
+        after: Any = None,
+        limit: Any = None,
+        **unknown: Any,
+    ) -> None:
+        _refuse(unknown)
+        rows = await self._in_database(self._list, after, limit)
+        data = [{"pk": row.pk, "data": row.data} for row in rows]
+        await self.reply(action, data, request_id=request_id)
+
+    # In the database's thread
+
+    def _create(self, user: Any, data: Any) -> Answer:
+        self._permit(user, "create", None)
+        serializer = self._valid(None, data)
+        with transaction.atomic(using=self.binding.alias()):
+            instance = serializer.save()
+        return self._answer(self.binding.queryset().get(pk=instance.pk))
+
+    def _update(self, user: Any, pk: Any, data: Any) -> Answer:
+        with transaction.atomic(using=self.binding.alias()):
+            # Locked, so that two partial updates of different fields both survive.
+            instance = self._visible(pk, lock=True)
+            self._permit(user, "update", self.binding.key(instance))
+            instance = self._valid(instance, data).save()
+        return self._answer(self.binding.queryset().get(pk=instance.pk))
+
+    def _delete(self, user: Any, pk: Any) -> Key:
+        with transaction.atomic(using=self.binding.alias()):
+            instance = self._visible(pk, lock=True)
+            key = self.binding.key(instance)
+            self._permit(user, "delete", key)
+            instance.delete()
+        return key
+
+    def _retrieve(self, user: Any, pk: Any) -> Answer:
+        instance = self._visible(pk)
+        self._permit(user, "retrieve", self.binding.key(instance))
+        return self._answer(instance)
+
+    def _list(self, user: Any, after: Any, limit: Any) -> list[Answer]:
+        self._permit(user, "list", None)
+        most = settings.LIST_LIMIT
+        if limit is None:
+            limit = most
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+            raise exceptions.ValidationError({"limit": [f"A number from 1 to {most}."]})
+        rows = self.binding.queryset().order_by("pk")
+        if after is not None:
+            rows = rows.filter(pk__gt=self._key(after, "after"))
+        found = []
+        for instance in rows.iterator(chunk_size=2_000):
+            if self._sees(instance):
+                found.append(self._answer(instance))
+                if len(found) == limit:
+                    break
+        return found
+
+    def _permit(self, user: Any, action: str, pk: Key | None) -> None:
+        if not self.binding().has_permission(user, action, pk):
+            if not user.is_authenticated:
+                raise exceptions.NotAuthenticated
+            raise exceptions.PermissionDenied
+
+    def _visible(self, pk: Any, *, lock: bool = False) -> Model:
+        if pk is None:
+            raise exceptions.ValidationError({"pk": ["This field is required."]})
+        rows = self.binding.queryset()
+        if lock:
+            rows = rows.select_for_update()
+        instance = rows.filter(pk=self._key(pk, "pk")).first()
+        if instance is None or not self._sees(instance):
+            raise Http404
+        found: Model = instance
+        return found
+
+    def _key(self, pk: Any, name: str) -> Any:
+        field = self.binding.model._meta.pk
+        try:
+            if isinstance(pk, (bool, float, list, dict)):
+                raise TypeError
+            value = field.to_python(pk)
+            field.run_validators(value)
+            return value
+        except (DjangoValidationError, TypeError, ValueError, OverflowError):
+            raise exceptions.ValidationError({name: ["This isn't a primary key."]}) from None
+
+    def _sees(self, instance: Model) -> bool:
+        return not self.door.groups.isdisjoint(self.binding.group_names(instance))
+
+    def _valid(self, instance: Model | None, data: Any) -> Serializer[Any]:
+        if not isinstance(data, Mapping):
+            raise exceptions.ValidationError({"data": ["This must be an object."]})
+        serializer_class = serializer_class_for(self.binding)
+        serializer = serializer_class(instance, data=data, partial=instance is not None)
+        known = {*serializer.fields, *self.binding.extra_names()}
+        unknown = {name: ["There is no such field."] for name in data if name not in known}
+        if unknown:
+            raise exceptions.ValidationError(unknown)
+        serializer.is_valid(raise_exception=True)
+        return serializer
+
+    def _answer(self, instance: Model) -> Answer:
+        return Answer(self.binding.key(instance), json.loads(self.binding.fragment(instance)))
+
+    # On the way in and out
+
+    async def _in_database(self, work: Callable[..., T], *args: Any) -> T:
+        def run() -> T:
+            return work(current_user(self.scope), *args)
+
+        answer: T = await database_sync_to_async(run)()
+        return answer
+
+    async def check_permissions(self, action: str, **kwargs: Any) -> None:
+        """The five actions ask the binding themselves, about the row; others are asked here."""
+        await super().check_permissions(action, **kwargs)
+        known = action in self.available_actions
+        if known and action not in ("create", "update", "delete", "list", "retrieve"):
+            await self._in_database(self._permit, action, kwargs.get("pk"))
+
+    async def handle_exception(self, exc: Exception, action: str | None, request_id: Any) -> None:
+        """Every exception is an answer: it never disturbs another request, stream or client."""
+        error = _as_api_exception(exc)
+        if error is None:
+            logger.error("%s: %s failed.", self.binding.__qualname__, action, exc_info=exc)
+            error = exceptions.APIException("Something went wrong on the server.")
+        errors = error.detail if isinstance(error.detail, list) else [error.detail]
+        status = error.status_code
+        await self.reply(action, errors=errors, status=status, request_id=request_id)
+
+    async def reply(
+        self,
+        action: str | None,
+        data: Any = None,
+        errors: list[Any] | None = None,
+        status: int = 200,
+        request_id: Any = None,
+        pk: Key | None = None,
+    ) -> None:
+        """DCRF's reply, with ``pk`` beside ``data``; a reply follows its own effect."""
+        failed = status >= 400
+        if request_id is None:
+            if not failed and action in protocol.SILENT:
+                return
+            if failed:
+                action = protocol.ERROR
+        text = protocol.reply(
+            self.door.stream,
+            action or protocol.ERROR,
+            request_id,
+            status=status,
+            errors=errors or (),
+            data=data,
+            pk=pk,
+            encoder=DjangoJSONEncoder,
+        )
+        if failed or action in ("list", "retrieve"):
+            await self.door.reply(text)
+        else:
+            await self.door.reply_after_effect(text)
+
+    async def send_json(self, content: Any, close: bool = False) -> None:
+        """What an ``@action`` sends by itself goes into the stream."""
+        text = json.dumps(content, cls=DjangoJSONEncoder)
+        await self.door.reply(protocol.envelope(self.door.stream, text))
+
+
+def _refuse(unknown: Mapping[str, Any]) -> None:
+    if unknown:
+        raise exceptions.ValidationError(
+            {name: ["This action has no such parameter."] for name in unknown}
+        )
+
+
+def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
+    match exc:
+        case exceptions.APIException():
+            return exc
+        case Http404():
+            return exceptions.NotFound()
+        case DjangoPermissionDenied():
+            return exceptions.PermissionDenied()
+        case DjangoValidationError():
+            return exceptions.ValidationError(get_error_detail(exc))
+        case IntegrityError():
+            return Conflict()
+        case _ if isinstance(exc, DATABASE_AWAY):
+            return DatabaseAway()
+    return None
+
+
+def current_user(scope: Mapping[str, Any]) -> AbstractBaseUser | AnonymousUser:
+    """Who this connection is now, read anew: sessions end and rights change while it is open."""
+    session = scope.get("session")
+    if session is not None:
+        request = HttpRequest()
+        engine = import_module(django_settings.SESSION_ENGINE)
+        request.session = engine.SessionStore(session.session_key)
+        return get_user(request)
+    user = scope.get("user")
+    if user is None or not user.is_authenticated:
+        return AnonymousUser()
+    # Some other middleware said who it is; it stays so for as long as the account is active.
+    found = type(user)._default_manager.filter(pk=user.pk).first()
+    return found if found is not None and found.is_active else AnonymousUser()
+
+
+_serializers: dict[type[Binding], type[Serializer[Any]]] = {}
+_consumers: dict[type[Binding], type[BindingConsumer]] = {}
+
+
+def serializer_class_for(binding: type[Binding]) -> type[Serializer[Any]]:
+    """The binding's serializer, or one made of its fields."""
+    if binding.serializer_class is not None:
+        return binding.serializer_class
+    if binding not in _serializers:
+        meta = type("Meta", (), {"model": binding.model, "fields": binding.field_names()})
+        name = f"{binding.__name__}Serializer"
+        _serializers[binding] = type(name, (ModelSerializer,), {"Meta": meta})
+    return _serializers[binding]
+
+
+def consumer_class_for(binding: type[Binding]) -> type[BindingConsumer]:
+    """The consumer that carries the binding's actions."""
+    if binding not in _consumers:
+        name = f"{binding.__name__}Consumer"
+        _consumers[binding] = type(name, (BindingConsumer,), {"binding": binding})
+    return _consumers[binding]

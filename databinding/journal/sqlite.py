@@ -1,0 +1,134 @@
+"""The journal on SQLite: one writer at a time, so ids become visible in their order."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from datetime import timedelta
+
+from django.db import OperationalError
+from django.utils import timezone
+
+from databinding.journal.base import Journal, Keys, State
+from databinding.models import Epoch, JournalEntry, Mark
+from databinding.positions import Position
+
+_JOURNAL = JournalEntry._meta.db_table
+_EPOCH = Epoch._meta.db_table
+
+
+class SQLiteJournal(Journal):
+    """Positions are ids; ``PRAGMA data_version`` tells that another connection has committed."""
+
+    #: Keys deleted in one transaction of a pruning, so that writers wait milliseconds.
+    prune_slice = 2_000
+    #: Milliseconds that pruning waits for a writer before it leaves it for the next time.
+    prune_wait = 50
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        # Otherwise atomic() begins with IMMEDIATE, where the project asks for it (it should), and
+        # every read would take the one write lock.
+        self.connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
+        self._version: object = None
+
+    def grown(self) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            # A database file that was replaced under us (a restored copy) is another file; the
+            # connection would go on reading the old one.
+            version = (cursor.fetchone()[0], self._inode())
+        if version == self._version:
+            return False
+        if self._version is not None and version[1] != self._version[1]:  # type: ignore[index]
+            self.connection.close()
+        self._version = version
+        return True
+
+    def _inode(self) -> int | None:
+        try:
+            return os.stat(self.connection.settings_dict["NAME"]).st_ino
+        except OSError:
+            return None
+
+    def state(self) -> State | None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT value, pruned FROM {_EPOCH} WHERE id = 1")
+            epoch = cursor.fetchone()
+            if epoch is None:
+                return None
+            cursor.execute(f"SELECT id, tag FROM {_JOURNAL} ORDER BY id DESC LIMIT 1")
+            newest = cursor.fetchone()
+        return State(epoch[0], epoch[1], Position(*newest) if newest else Position(0, 0))
+
+    def new_epoch(self) -> None:
+        Epoch.objects.using(self.alias).update_or_create(
+            id=1, defaults={"value": secrets.token_hex(8)}
+        )
+
+    def honours(self, position: Position, state: State) -> bool:
+        if position == (0, 0):
+            return state.pruned == 0
+        if not state.pruned <= position.id <= state.position.id:
+            return False
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT tag FROM {_JOURNAL} WHERE id = %s", [position.id])
+            return bool(cursor.fetchone() == (position.tag,))
+
+    def keys_since(self, position: Position, limit: int) -> Keys | None:
+        keys: Keys = {}
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT model, key FROM {_JOURNAL} WHERE id > %s LIMIT %s",
+                [position.id, limit + 1],
+            )
+            found = cursor.fetchall()
+        if len(found) > limit:
+            return None
+        for label, key in found:
+            keys.setdefault(label, set()).add(key)
+        return keys
+
+    def prune(self, retention: float) -> int:
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(f"PRAGMA busy_timeout = {self.prune_wait}")
+            return self._prune(retention)
+        except OperationalError:
+            return 0  # A writer was at it; there is a next time.
+        finally:
+            timeout = self.connection.settings_dict["OPTIONS"].get("timeout", 5)
+            with self.connection.cursor() as cursor:
+                cursor.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
+
+    def _prune(self, retention: float) -> int:
+        now = timezone.now()
+        marks = Mark.objects.using(self.alias)
+        state = self.state()
+        if state is None:
+            return 0
+        newest = marks.order_by("-id").first()
+        # A mark says that everything up to it was committed by then, so it never drops a key
+        # that is younger than the retention. Ten per retention keep the error at a tenth.
+        if newest is None or newest.recorded_at < now - timedelta(seconds=retention / 10):
+            marks.create(position=state.position.id, recorded_at=now)
+        old = marks.filter(recorded_at__lte=now - timedelta(seconds=retention))
+        upto = old.order_by("-position").values_list("position", flat=True).first()
+        # The newest key stays whatever its age: it is the witness of the newest position.
+        upto = min(upto or 0, state.position.id - 1)
+        if upto <= state.pruned:
+            return 0
+        Epoch.objects.using(self.alias).filter(id=1, pruned__lt=upto).update(pruned=upto)
+        dropped: int = 0
+        while True:
+            with self.connection.cursor() as cursor:
+                cursor.execute(
+                    f"DELETE FROM {_JOURNAL} WHERE id IN "
+                    f"(SELECT id FROM {_JOURNAL} WHERE id <= %s ORDER BY id LIMIT %s)",
+                    [upto, self.prune_slice],
+                )
+                dropped += cursor.rowcount
+                if cursor.rowcount < self.prune_slice:
+                    break
+        marks.filter(position__lt=upto).delete()
+        return dropped

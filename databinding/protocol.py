@@ -1,0 +1,212 @@
+"""The wire, bytes in and out: frames are parsed and written here, and nowhere else.
+
+Every frame is JSON text ``{"stream": NAME, "payload": {…}}`` in both directions. Fragments (a
+row's JSON text) are put into frames as they are; nothing that was encoded once is parsed or
+encoded again.
+
+    FrameError                 a frame that can't be accepted; carries what the answer needs
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from itertools import islice
+from typing import Any, NamedTuple
+
+from databinding.difference import DELETE, Event, Key
+
+#: The subprotocol of clients that subscribe; they get no classic frames.
+SUBPROTOCOL = "databinding"
+
+PING = "ping"
+PONG = "pong!"
+
+SUBSCRIBE = "subscribe"
+UNSUBSCRIBE = "unsubscribe"
+ACK = "ack"
+SNAPSHOT = "snapshot"
+BATCH = "batch"
+ERROR = "error"
+
+#: Success of these is told only to a client that gave a ``request_id``: the group's event is the
+#: answer, and an old client doesn't mistake a reply for an event.
+SILENT = frozenset({"create", "update", "delete"})
+
+
+class CloseCode(IntEnum):
+    """Why the server closed a socket; no other reason closes one."""
+
+    TOO_BIG = 1009
+    RESTART = 1012
+    NOT_READING = 1013
+    SESSION_OVER = 4401
+    FORBIDDEN = 4403
+    TOO_FAST = 4429
+
+
+class FrameError(Exception):
+    """A frame that can't be accepted, with the status and sentence of its answer."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        stream: str | None = None,
+        action: str | None = None,
+        request_id: Any = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.stream = stream
+        self.action = action
+        self.request_id = request_id
+
+
+class Request(NamedTuple):
+    """What a client wants of a binding's stream. ``body`` is the payload's other keys."""
+
+    action: str
+    request_id: Any
+    body: dict[str, Any]
+
+
+def parse(text: str) -> tuple[str, Any]:
+    """A client's frame: the stream's name and the payload. Raises `FrameError`."""
+    try:
+        frame = json.loads(text, parse_constant=_refuse_constant)
+        # JSON may spell half a surrogate pair, which no UTF-8 text (database, answer) can hold.
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(frame, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise FrameError(400, "The frame isn't valid JSON.") from None
+    if not isinstance(frame, dict):
+        raise FrameError(400, 'The frame must be an object: {"stream": …, "payload": {…}}.')
+    stream = frame.get("stream")
+    if not isinstance(stream, str):
+        raise FrameError(400, 'The frame must name its "stream".')
+    if "payload" not in frame:
+        raise FrameError(400, 'The frame must have a "payload".', stream=stream)
+    return stream, frame["payload"]
+
+
+def request(stream: str, payload: Any) -> Request:
+    """What the payload asks of a binding's stream. Raises `FrameError`."""
+    if not isinstance(payload, dict):
+        raise FrameError(400, 'The "payload" must be an object.', stream=stream)
+    body = dict(payload)
+    request_id = body.pop("request_id", None)
+    if isinstance(request_id, (bool, list, dict)):
+        raise FrameError(400, '"request_id" must be a number or a string.', stream=stream)
+    action = body.pop("action", None)
+    if not isinstance(action, str):
+        raise FrameError(
+            400, 'The payload must name its "action".', stream=stream, request_id=request_id
+        )
+    return Request(action, request_id, body)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} isn't JSON")
+
+
+def encode(value: Any) -> str:
+    """JSON text of plain values."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def envelope(stream: str | None, payload: str) -> str:
+    """A frame around an encoded payload."""
+    return f'{{"stream":{encode(stream)},"payload":{payload}}}'
+
+
+def reply(
+    stream: str | None,
+    action: str,
+    request_id: Any,
+    *,
+    status: int = 200,
+    errors: Sequence[Any] = (),
+    data: Any = None,
+    pk: Key | None = None,
+    encoder: type[json.JSONEncoder] = json.JSONEncoder,
+) -> str:
+    """The answer to a request, as djangochannelsrestframework words it."""
+    payload: dict[str, Any] = {
+        "action": action,
+        "request_id": request_id,
+        "response_status": status,
+        "errors": list(errors),
+        "data": data,
+    }
+    if pk is not None:
+        payload["pk"] = pk
+    return envelope(stream, json.dumps(payload, cls=encoder, separators=(",", ":")))
+
+
+def error_reply(error: FrameError) -> str:
+    """The answer to a frame that couldn't be accepted.
+
+    Without a ``request_id`` nobody waits for it, so it comes as action ``error``.
+    """
+    action = error.action if error.request_id is not None and error.action else ERROR
+    return reply(error.stream, action, error.request_id, status=error.status, errors=[error.detail])
+
+
+def item(key: Key, fragment: str) -> str:
+    """One row of a snapshot or a list."""
+    return f'{{"pk":{encode(key)},"data":{fragment}}}'
+
+
+def snapshot(
+    stream: str, items: Iterable[tuple[Key, str]], cursor: str, *, size: int
+) -> Iterator[str]:
+    """The frames of a snapshot, ``size`` rows in each; the last is complete and has the cursor."""
+    rest = iter(items)
+    chunk = list(islice(rest, size))
+    while True:
+        following = list(islice(rest, size))
+        yield snapshot_chunk(stream, chunk, None if following else cursor)
+        if not following:
+            return
+        chunk = following
+
+
+def snapshot_chunk(stream: str, items: Iterable[tuple[Key, str]], cursor: str | None) -> str:
+    """One frame of a snapshot; with a cursor it is the last one."""
+    listed = ",".join(item(key, fragment) for key, fragment in items)
+    complete = "false" if cursor is None else "true"
+    payload = f'{{"action":"snapshot","items":[{listed}],"complete":{complete}}}'
+    return _with_cursor(stream, payload, cursor)
+
+
+def batch(
+    stream: str, events: Iterable[Event], cursor: str, keep: Iterable[Key] | None = None
+) -> str:
+    """One frame from a state of the database to a later one."""
+    listed = ",".join(
+        f'{{"action":"delete","pk":{encode(event.key)}}}'
+        if event.action == DELETE
+        else f'{{"action":"{event.action}","pk":{encode(event.key)},"data":{event.fragment}}}'
+        for event in events
+    )
+    kept = "" if keep is None else f',"keep":{encode(list(keep))}'
+    return _with_cursor(stream, f'{{"action":"batch","events":[{listed}]{kept}}}', cursor)
+
+
+def classic(stream: str, event: Event, model: str) -> str:
+    """One changed row as Channels 1's bindings sent it; a delete carries what the row last was."""
+    payload = (
+        f'{{"action":"{event.action}","pk":{encode(event.key)},'
+        f'"data":{event.fragment or "null"},"model":{encode(model)}}}'
+    )
+    return envelope(stream, payload)
+
+
+def _with_cursor(stream: str, payload: str, cursor: str | None) -> str:
+    if cursor is None:
+        return envelope(stream, payload)
+    return f'{{"stream":{encode(stream)},"payload":{payload},"cursor":{encode(cursor)}}}'

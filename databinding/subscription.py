@@ -1,0 +1,185 @@
+"""One connection's place in an audience: how far it was told, and how much it may be sent.
+
+There is no queue of events. A subscription knows the number up to which its client was told;
+whenever it may send, it sends the difference from there to now. So a client that can't keep up
+gets fewer frames with the latest states, and never a backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from databinding.audience import Frames
+from databinding.connection import Connection
+from databinding.hub import Busy, Hub
+from databinding.relay import DatabaseAway, Joined
+
+
+class Subscription:
+    """A stream of one connection. `start` it once its place is taken; `end` it afterwards.
+
+    With a ``window``, at most so many frames that carry a cursor are unacknowledged at a time.
+    """
+
+    #: Seconds until another try while the relay applies news.
+    BUSY = 0.005
+    #: Seconds until another try where a snapshot is needed and the database is away.
+    AWAY = 1.0
+
+    def __init__(
+        self,
+        hub: Hub,
+        connection: Connection,
+        stream: str,
+        joined: Joined,
+        *,
+        window: int | None = None,
+        classic: bool = False,
+    ) -> None:
+        self.hub = hub
+        self.connection = connection
+        self.stream = stream
+        self.relay = joined.relay
+        self.audience = joined.audience
+        self.window = window
+        self.classic = classic
+        self.in_flight = 0
+        self.ended = False
+        #: The client was sent everything up to this number.
+        self.number = joined.frames.number
+        self._joined = joined
+        # Frames to be sent next; with the last of them the client is at `_target`.
+        self._texts: deque[str] = deque(joined.frames.texts)
+        self._target = joined.frames.number
+        self._replies: deque[tuple[int, str]] = deque()
+        self._fetching: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self.hub.add(self)
+        self.connection.subscriptions.add(self)
+        self.deliver()
+
+    def end(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self.hub.remove(self)
+        self.connection.subscriptions.discard(self)
+        self._texts.clear()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        for _, text in self._replies:
+            self.connection.send_soon(text)
+
+    @property
+    def loading(self) -> bool:
+        """Is a snapshot on its way?"""
+        return self._fetching is not None or self._joined.after is not None or bool(self._texts)
+
+    def ack(self, frames: int) -> None:
+        """The client has painted so many frames."""
+        self.in_flight = max(0, self.in_flight - frames)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Send what may be sent."""
+        while not (self.ended or self.connection.blocked or self.connection.closed):
+            if self._fetching is not None and not self._texts:
+                return
+            if self.window is not None and self.in_flight >= self.window:
+                return
+            if self._texts:
+                self.connection.transmit(self._texts.popleft())
+                if not self._texts and self._joined.after is None:
+                    self._told()
+            elif self._joined.after is not None:
+                self._fetch(self._next_page)
+            elif not self._next_frames():
+                return
+
+    def deliver_cursor(self) -> None:
+        """Send a fresh cursor, if there is nothing else to send."""
+        if self.classic or self.loading:
+            return
+        try:
+            frames = self.hub.cursor_batch(self)
+        except Busy:
+            return
+        if frames is not None:
+            self._send(frames)
+            self.deliver()
+
+    def reply(self, text: str) -> None:
+        """Send a reply after everything that the audience has news of by now."""
+        number = self.audience.number
+        if self.ended or (number <= self.number and not self.loading):
+            self.connection.send_soon(text)
+        else:
+            self._replies.append((number, text))
+            self.deliver()
+
+    def _next_frames(self) -> bool:
+        try:
+            frames = self.hub.frames(self)
+        except Busy:
+            if self._retry is None:
+                self._retry = self.hub.loop.call_later(self.BUSY, self._try_again)
+            return False
+        if frames is None:
+            self._fetch(self._snapshot)
+            return True
+        if frames.texts:
+            self._send(frames)
+            return True
+        self.number = frames.number
+        return False
+
+    def _send(self, frames: Frames) -> None:
+        self._texts.extend(frames.texts)
+        self._target = frames.number
+
+    def _told(self) -> None:
+        """The last of the frames to `_target` was sent."""
+        self.number = self._target
+        if not self.classic:
+            self.in_flight += 1
+        while self._replies and self._replies[0][0] <= self.number:
+            self.connection.send_soon(self._replies.popleft()[1])
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.deliver()
+
+    # Snapshots that memory can't give
+
+    def _fetch(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._fetching = self.hub.loop.create_task(self._do_fetch(work))
+
+    async def _do_fetch(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+                break
+            except DatabaseAway:
+                await asyncio.sleep(self.AWAY)
+        self._fetching = None
+        self.deliver()
+
+    async def _snapshot(self) -> None:
+        self._joined = await self.hub.ask(
+            self.relay, lambda this: this.snapshot(self.audience, self.stream)
+        )
+        self._send(self._joined.frames)
+
+    async def _next_page(self) -> None:
+        joined = self._joined
+        text, joined.after = await self.hub.ask(
+            self.relay,
+            lambda this: this.page(self.audience, self.stream, joined.after, joined.standing),
+        )
+        self._texts.append(text)

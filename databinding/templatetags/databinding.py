@@ -1,0 +1,92 @@
+"""Rows and a cursor in the served page, so that it starts without a flash and without a gap.
+
+{% load databinding %}
+{% live_rows "dashboard.consumers.Demultiplexer" "intval" %}
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from django import template
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.module_loading import import_string
+from django.utils.safestring import SafeString, mark_safe
+
+from databinding import protocol
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.relay import DatabaseAway, Pass, relay_for
+from databinding.websockets import WebSocketDemultiplexer
+
+logger = logging.getLogger("databinding")
+
+register = template.Library()
+
+#: What Django's `json_script` escapes, so that no value can end the element.
+_ESCAPES = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\\u0026"}
+
+
+@register.simple_tag(takes_context=True)
+def live_rows(
+    context: template.Context, demultiplexer: str, stream: str, **kwargs: Any
+) -> SafeString:
+    """A JSON script element with the rows that this user's websocket would get, and its cursor.
+
+    `demultiplexer` is the dotted path of its class, keyword arguments are its route's. Where the
+    user may not subscribe, the database can't be asked or the rows are too many for a page, items
+    and cursor are null, and the page's websocket gets what there is to get.
+    """
+    request: HttpRequest = context["request"]
+    demultiplexer_class: type[WebSocketDemultiplexer] = import_string(demultiplexer)
+    binding = demultiplexer_class.binding_of(stream)
+    if binding is None:
+        raise template.TemplateSyntaxError(f"{demultiplexer} has no binding as {stream!r}.")
+    text = '{"items":null,"cursor":null}'
+    if binding().has_permission(request.user, protocol.SUBSCRIBE, None):
+        text = _rows(binding, _groups(demultiplexer_class, request, kwargs), stream) or text
+    head = f'{{"stream":{json.dumps(stream)},'
+    return format_html(
+        '<script type="application/json" data-databinding="{}">{}</script>',
+        stream,
+        mark_safe((head + text[1:]).translate(_ESCAPES)),
+    )
+
+
+def _groups(
+    demultiplexer_class: type[WebSocketDemultiplexer], request: HttpRequest, kwargs: dict[str, Any]
+) -> frozenset[str]:
+    return demultiplexer_class.groups_of_page(
+        {
+            "type": "websocket",
+            "path": request.path,
+            "headers": [],
+            "user": request.user,
+            "session": getattr(request, "session", None),
+            "url_route": {"args": (), "kwargs": kwargs},
+        }
+    )
+
+
+def _rows(binding: type[Binding], groups: frozenset[str], stream: str) -> str | None:
+    def read(this: Pass) -> str | None:
+        audience = this.audience(binding, groups)
+        with this.relay.lock:
+            items = [protocol.item(key, fragment) for key, fragment in audience.items()]
+            if not audience.held or len(items) > settings.BATCH_LIMIT:
+                return None
+            cursor = protocol.encode(audience.cursor(stream, this.standing))
+        return f'{{"items":[{",".join(items)}],"cursor":{cursor}}}'
+
+    # The relay reads, not this request: what a request's own transaction sees may never commit.
+    asked = relay_for(binding.alias()).submit(read)
+    try:
+        return asked.result(settings.DATABASE_TIMEOUT)
+    except (DatabaseAway, FutureTimeoutError):
+        asked.cancel()
+        logger.warning("The rows of %s are left out of the page: database away.", stream)
+        return None
