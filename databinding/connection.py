@@ -13,13 +13,10 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from databinding.conf import settings
 from databinding.protocol import CloseCode
-
-if TYPE_CHECKING:
-    from databinding.subscription import Subscription
 
 logger = logging.getLogger("databinding")
 
@@ -27,6 +24,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: What servers raise from ``send`` once the client has gone (uvicorn: OSError).
 _GONE = (OSError, RuntimeError)
+
+
+class Sender(Protocol):
+    """What goes on sending when the client reads again."""
+
+    classic: bool
+
+    def deliver(self) -> None: ...
 
 
 class Connection:
@@ -41,8 +46,7 @@ class Connection:
         #: A frame is on its way and the client doesn't read.
         self.blocked = False
         self.closed = False
-        #: What wants to go on sending when the client reads again.
-        self.subscriptions: set[Subscription] = set()
+        self.subscriptions: set[Sender] = set()
         self._replies: deque[str] = deque()
         self._room = asyncio.Event()
         self._room.set()

@@ -7,19 +7,32 @@ delivered is made once for all loops (`databinding.audience`).
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from databinding.audience import Audience, Frames
 from databinding.binding import Binding
-from databinding.relay import Joined, Pass, Relay, relay_for
-
-if TYPE_CHECKING:
-    from databinding.subscription import Subscription
+from databinding.passes import Joined, Pass
+from databinding.relay import Relay, relay_for
 
 T = TypeVar("T")
+
+
+class Subscriber(Protocol):
+    """What a hub delivers to; `databinding.subscription` is the one there is."""
+
+    relay: Relay
+    audience: Audience
+    stream: str
+    classic: bool
+    number: int
+
+    def deliver(self) -> None: ...
+
+    def deliver_cursor(self) -> None: ...
 
 
 class Busy(Exception):
@@ -31,7 +44,7 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._subscriptions: dict[Audience, set[Subscription]] = {}
+        self._subscriptions: dict[Audience, set[Subscriber]] = {}
 
     # Called in relays' threads
 
@@ -62,10 +75,10 @@ class Hub:
             for subscription in list(self._subscriptions.get(audience, ())):
                 subscription.deliver_cursor()
 
-    def add(self, subscription: Subscription) -> None:
+    def add(self, subscription: Subscriber) -> None:
         self._subscriptions.setdefault(subscription.audience, set()).add(subscription)
 
-    def remove(self, subscription: Subscription) -> None:
+    def remove(self, subscription: Subscriber) -> None:
         audience = subscription.audience
         members = self._subscriptions.get(audience)
         if members is None or subscription not in members:
@@ -103,42 +116,41 @@ class Hub:
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
-            asked.add_done_callback(_give_back)
+            asked.add_done_callback(functools.partial(_give_back, relay))
             raise
 
-    def frames(self, subscription: Subscription) -> Frames | None:
+    def frames(self, subscription: Subscriber) -> Frames | None:
         """What the subscription lacks; None: a snapshot must. Raises `Busy`."""
-        relay = subscription.relay
-        if not relay.lock.acquire(blocking=False):
+        holdings = subscription.relay.holdings
+        if not holdings.lock.acquire(blocking=False):
             raise Busy
         try:
             audience = subscription.audience
-            if relay.standing is None or audience.number <= subscription.number:
+            if holdings.standing is None or audience.number <= subscription.number:
                 return Frames((), subscription.number)
             return audience.frames(
-                subscription.stream, subscription.classic, subscription.number, relay.standing
+                subscription.stream, subscription.classic, subscription.number, holdings.standing
             )
         finally:
-            relay.lock.release()
+            holdings.lock.release()
 
-    def cursor_batch(self, subscription: Subscription) -> Frames | None:
+    def cursor_batch(self, subscription: Subscriber) -> Frames | None:
         """An empty batch with a fresh cursor, for one who is current. Raises `Busy`."""
-        relay = subscription.relay
-        if not relay.lock.acquire(blocking=False):
+        holdings = subscription.relay.holdings
+        if not holdings.lock.acquire(blocking=False):
             raise Busy
         try:
             audience = subscription.audience
-            if relay.standing is None or audience.number != subscription.number:
+            if holdings.standing is None or audience.number != subscription.number:
                 return None
-            return audience.empty_batch(subscription.stream, relay.standing)
+            return audience.empty_batch(subscription.stream, holdings.standing)
         finally:
-            relay.lock.release()
+            holdings.lock.release()
 
 
-def _give_back(asked: asyncio.Future[Joined]) -> None:
+def _give_back(relay: Relay, asked: asyncio.Future[Joined]) -> None:
     if not asked.cancelled() and asked.exception() is None:
-        joined = asked.result()
-        joined.relay.leave(joined.audience)
+        relay.leave(asked.result().audience)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -14,7 +14,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from channels.db import database_sync_to_async
 from django.conf import settings as django_settings
@@ -40,8 +40,6 @@ from databinding.reading import DATABASE_AWAY
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-
-    from databinding.websockets import Door
 
 logger = logging.getLogger("databinding")
 
@@ -69,6 +67,17 @@ class DatabaseAway(exceptions.APIException):
     default_detail = "The database is away or busy; try again."
 
 
+class Outlet(Protocol):
+    """The stream whose requests a consumer answers; `databinding.door` is the one there is."""
+
+    stream: str
+    groups: frozenset[str]
+
+    async def reply(self, text: str) -> None: ...
+
+    async def reply_after_effect(self, text: str) -> None: ...
+
+
 class BindingConsumer(AsyncAPIConsumer):
     """The actions of one binding.
 
@@ -78,7 +87,7 @@ class BindingConsumer(AsyncAPIConsumer):
     binding: ClassVar[type[Binding]]
     permission_classes = ()
     #: Set by the demultiplexer.
-    door: Door
+    door: Outlet
 
     @dcrf_action()
     async def create(

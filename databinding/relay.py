@@ -23,13 +23,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from django.db import connections
 
-from databinding import doorbell, protocol, reading
-from databinding.audience import Audience, Frames, Standing
+from databinding import doorbell, reading
+from databinding.audience import Audience, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import DELETE, UPDATE, Event, Key, Rows
+from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
-from databinding.positions import Position
+from databinding.passes import Pass
 
 logger = logging.getLogger("databinding")
 
@@ -46,30 +46,6 @@ class Listener(Protocol):
     def publish(self, audiences: list[Audience]) -> bool: ...
 
     def refresh_cursors(self, audiences: list[Audience]) -> bool: ...
-
-
-class Joined:
-    """A place in an audience: current up to ``frames.number`` once ``frames`` are delivered.
-
-    ``after`` is the key from which a paged snapshot goes on (see `Pass.page`), else None.
-    """
-
-    def __init__(
-        self,
-        relay: Relay,
-        audience: Audience,
-        frames: Frames,
-        standing: Standing,
-        *,
-        resumed: bool = False,
-        after: Key | None = None,
-    ) -> None:
-        self.relay = relay
-        self.audience = audience
-        self.frames = frames
-        self.standing = standing
-        self.resumed = resumed
-        self.after = after
 
 
 class _Job(Generic[T]):
@@ -99,20 +75,11 @@ class _Job(Generic[T]):
 
 
 class Relay:
-    """Holds what this process knows of one database. Get it by `relay_for`.
-
-    `lock` guards what is held (rows, audiences, `standing`). The relay takes it for as long as it
-    takes to apply news in memory, never while it waits for the database; event loops only ever
-    try it.
-    """
+    """Reads one database for this process. Get it by `relay_for`."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.lock = threading.Lock()
-        self.standing: Standing | None = None
-        self._number = 0
-        self._rows: dict[type[Binding], Rows] = {}
-        self._audiences: dict[tuple[type[Binding], tuple[str, ...]], Audience] = {}
+        self.holdings = Holdings()
         self._listeners: list[Listener] = []
         self._jobs: deque[_Job[Any]] = deque()
         self._departures: deque[Audience] = deque()
@@ -167,10 +134,7 @@ class Relay:
         with self._starting:
             if self._jobs or not life.idle():
                 return False
-            with self.lock:
-                self._rows.clear()
-                self._audiences.clear()
-                self.standing = None
+            self.holdings.clear()
             self._thread = None
             return True
 
@@ -206,7 +170,7 @@ class _Life:
         while relay._departures:
             relay._departures.popleft().users -= 1
         now = time.monotonic()
-        if relay._jobs or any(audience.users for audience in relay._audiences.values()):
+        if relay._jobs or relay.holdings.in_use():
             self.last_used = now
             return False
         return bool(now - self.last_used > settings.LINGER)
@@ -257,7 +221,8 @@ class _Life:
                 if state is not None:
                     if self._advance(state):
                         self.last_news = time.monotonic()
-                    this = Pass(relay, self.journal, state)
+                    standing = Standing(state.epoch, state.position)
+                    this = Pass(relay.holdings, standing, self.journal, state)
                     for job in jobs:
                         if not job.future.cancelled():
                             job.run(this)
@@ -272,39 +237,16 @@ class _Life:
 
     def _advance(self, state: State) -> bool:
         """From the state that is held to this one; True if somebody has news."""
-        relay = self.relay
+        holdings = self.relay.holdings
         standing = Standing(state.epoch, state.position)
-        if relay.standing == standing:
+        if holdings.standing == standing:
             return False
         keys: Keys | None = {}
-        if relay.standing is not None:
-            keys = self._keys_since(relay.standing, state)
-        changes = list(self._read(keys))
-        with relay.lock:
-            before = {
-                audience: audience.number
-                for audience in relay._audiences.values()
-                if any(audience.binding is binding for binding, _ in changes)
-            }
-            relay._number += 1
-            changed: set[tuple[type[Binding], str]] = set()
-            for binding, change in changes:
-                rows = relay._rows[binding]
-                change.apply(rows, relay._number)
-                changed.update((binding, group) for group in rows.take_changed())
-            relay.standing = standing
-            news = [
-                audience
-                for audience in before
-                if any((audience.binding, group) in changed for group in audience.groups)
-            ]
-            for audience in news:
-                audience.changed()
-                audience.told = standing.position
-                for stream, classic in audience.doors:
-                    audience.frames(stream, classic, before[audience], standing)
+        if holdings.standing is not None:
+            keys = self._keys_since(holdings.standing, state)
+        news = holdings.advance(list(self._read(keys)), standing)
         if news:
-            relay._tell(lambda listener: listener.publish(news))
+            self.relay._tell(lambda listener: listener.publish(news))
         return bool(news)
 
     def _keys_since(self, standing: Standing, state: State) -> Keys | None:
@@ -314,7 +256,7 @@ class _Life:
         return self.journal.keys_since(standing.position, settings.KEY_LIMIT)
 
     def _read(self, keys: Keys | None) -> Iterable[tuple[type[Binding], reading.Change]]:
-        for binding, rows in self.relay._rows.items():
+        for binding, rows in self.relay.holdings.rows.items():
             texts = None if keys is None else keys.get(binding.concrete_label(), ())
             if texts is None or None in texts:
                 yield binding, reading.read_all(binding, rows.held())
@@ -326,186 +268,18 @@ class _Life:
         now = time.monotonic()
         if now - self.last_cursors > settings.CURSOR_INTERVAL:
             self.last_cursors = now
-            self._refresh_cursors()
+            # A client that hears nothing would in the end hold a cursor older than the journal.
+            quiet = relay.holdings.quiet()
+            if quiet:
+                relay._tell(lambda listener: listener.refresh_cursors(quiet))
         if now - self.last_unload > settings.LINGER:
             self.last_unload = now
-            self._unload()
+            relay.holdings.unload()
         if now - self.last_prune > min(60.0, settings.RETENTION / 10):
             self.last_prune = now
             dropped = self.journal.prune(settings.RETENTION)
             if dropped:
                 logger.debug("Dropped %d old keys from the journal of %s", dropped, relay.alias)
-
-    def _refresh_cursors(self) -> None:
-        """A client that hears nothing would in the end hold a cursor older than the journal."""
-        relay = self.relay
-        with relay.lock:
-            if relay.standing is None:
-                return
-            position = relay.standing.position
-            quiet = [one for one in relay._audiences.values() if one.told != position]
-            for audience in quiet:
-                audience.told = position
-        if quiet:
-            relay._tell(lambda listener: listener.refresh_cursors(quiet))
-
-    def _unload(self) -> None:
-        """Forget the rows of groups that nobody has subscribed to since the last time."""
-        relay = self.relay
-        with relay.lock:
-            for place, audience in list(relay._audiences.items()):
-                if audience.users:
-                    audience.idle = False
-                elif not audience.idle:
-                    audience.idle = True
-                else:
-                    del relay._audiences[place]
-            for binding, rows in relay._rows.items():
-                used = {
-                    group
-                    for audience in relay._audiences.values()
-                    if audience.binding is binding
-                    for group in audience.groups
-                }
-                for group in rows.groups.keys() - used:
-                    rows.unload(group)
-
-
-class Pass:
-    """One read transaction, as jobs see it: one state of the database."""
-
-    def __init__(self, relay: Relay, journal: Journal, state: State) -> None:
-        self.relay = relay
-        self.journal = journal
-        self.state = state
-        assert relay.standing is not None
-        self.standing = relay.standing
-        self._since: dict[Position, Keys | None] = {}
-        self._pages: dict[tuple[Audience, Key | None], list[reading.Row]] = {}
-
-    def audience(self, binding: type[Binding], groups: Iterable[str]) -> Audience:
-        """The audience of these groups, loaded."""
-        relay = self.relay
-        constant = binding.constant_groups()
-        wanted = tuple(sorted(set(groups) if constant is None else constant.intersection(groups)))
-        audience = relay._audiences.get((binding, wanted))
-        if audience is not None:
-            return audience
-        rows = relay._rows.get(binding) or Rows()
-        missing = [group for group in wanted if group not in rows.groups]
-        loaded = reading.load(binding, rows, missing) if missing else {}
-        with relay.lock:
-            for group, found in loaded.items():
-                if found is None:
-                    rows.load_recent(group, relay._number)
-                else:
-                    rows.load(group, relay._number, found)
-            relay._rows[binding] = rows
-            audience = Audience(binding, wanted, rows)
-            audience.told = self.standing.position
-            relay._audiences[binding, wanted] = audience
-        return audience
-
-    def join(
-        self,
-        binding: type[Binding],
-        groups: Iterable[str],
-        stream: str,
-        *,
-        classic: bool = False,
-        cursor: str | None = None,
-    ) -> Joined:
-        """Become a subscriber; `Relay.leave` the audience afterwards.
-
-        A classic subscriber gets no frames to begin with, another one the batch that it missed
-        since its cursor, or a snapshot.
-        """
-        audience = self.audience(binding, groups)
-        joined = None
-        if classic:
-            joined = Joined(self.relay, audience, Frames((), audience.number), self.standing)
-        elif cursor is not None:
-            joined = self._resume(audience, stream, cursor)
-        if joined is None:
-            joined = self.snapshot(audience, stream)
-        with self.relay.lock:
-            audience.users += 1
-            audience.doors.add((stream, classic))
-        return joined
-
-    def snapshot(self, audience: Audience, stream: str) -> Joined:
-        """All rows of an audience, or the first page of them."""
-        if audience.held:
-            with self.relay.lock:
-                frames = audience.snapshot(stream, self.standing)
-            return Joined(self.relay, audience, frames, self.standing)
-        text, after = self.page(audience, stream, None, self.standing)
-        frames = Frames((text,), audience.number)
-        return Joined(self.relay, audience, frames, self.standing, after=after)
-
-    def page(
-        self, audience: Audience, stream: str, after: Key | None, standing: Standing
-    ) -> tuple[str, Key | None]:
-        """The next frame of a large audience's snapshot, and where to go on (None: complete).
-
-        `standing` is that of the snapshot's beginning: its cursor is the one that counts, since
-        a change to the rows of an earlier page is still to come as a batch.
-        """
-        size = settings.SNAPSHOT_CHUNK
-        place = (audience, after)
-        if place not in self._pages:
-            self._pages[place] = reading.read_page(audience.binding, after, size + 1)
-        rows = self._pages[place]
-        more = len(rows) > size
-        cursor = None if more else audience.cursor(stream, standing)
-        items = ((row.key, row.fragment) for row in rows[:size] if row.fragment is not None)
-        text = protocol.snapshot_chunk(stream, items, cursor)
-        return text, rows[size - 1].key if more else None
-
-    def _resume(self, audience: Audience, stream: str, cursor: str) -> Joined | None:
-        """What was missed since a cursor; None if it isn't honoured, or a snapshot is cheaper."""
-        position = audience.position_of(stream, cursor, self.state.epoch)
-        if position is None:
-            return None
-        if position not in self._since:
-            honoured = self.journal.honours(position, self.state)
-            limit = settings.BATCH_LIMIT
-            self._since[position] = self.journal.keys_since(position, limit) if honoured else None
-        keys = self._since[position]
-        if keys is None:
-            return None
-        binding = audience.binding
-        texts = keys.get(binding.concrete_label(), set())
-        if None in texts:
-            return None
-        keep: list[Key] | None = None
-        if binding.constant_groups() is None:
-            # A key tells that a row changed, not that this client ever saw it: who isn't there
-            # now isn't named, but left out of what to keep.
-            keep = list(audience.keys())
-            if len(keep) > settings.BATCH_LIMIT:
-                return None
-        events = self._events(audience, [text for text in texts if text is not None])
-        if keep is not None:
-            events = [event for event in events if event.action != DELETE]
-        batch = protocol.batch(stream, events, audience.cursor(stream, self.standing), keep)
-        frames = Frames((batch,), audience.number)
-        return Joined(self.relay, audience, frames, self.standing, resumed=True)
-
-    def _events(self, audience: Audience, texts: list[str]) -> list[Event]:
-        if not audience.held:
-            change = reading.read_keys(audience.binding, texts)
-            there = [Event(UPDATE, row.key, row.fragment) for row in change.rows if row.fragment]
-            return there + [Event(DELETE, key, None) for key in change.gone]
-        events = []
-        for text in texts:
-            key = audience.binding.key_from_text(text)
-            groups = audience.rows.index.get(key, ())
-            if any(group in audience.groups for group in groups):
-                events.append(Event(UPDATE, key, audience.rows.fragments[key]))
-            else:
-                events.append(Event(DELETE, key, None))
-        return events
 
 
 _relays: dict[str, Relay] = {}

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from databinding.audience import Frames
 from databinding.connection import Connection
 from databinding.hub import Busy, Hub
-from databinding.relay import DatabaseAway, Joined
+from databinding.passes import Joined
+from databinding.relay import DatabaseAway, Relay
 
 
 class Subscription:
@@ -31,6 +32,7 @@ class Subscription:
     def __init__(
         self,
         hub: Hub,
+        relay: Relay,
         connection: Connection,
         stream: str,
         joined: Joined,
@@ -41,7 +43,7 @@ class Subscription:
         self.hub = hub
         self.connection = connection
         self.stream = stream
-        self.relay = joined.relay
+        self.relay = relay
         self.audience = joined.audience
         self.window = window
         self.classic = classic

@@ -20,7 +20,8 @@ from django.utils.safestring import SafeString, mark_safe
 from databinding import protocol
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.relay import DatabaseAway, Pass, relay_for
+from databinding.passes import Pass
+from databinding.relay import DatabaseAway, relay_for
 from databinding.websockets import WebSocketDemultiplexer
 
 logger = logging.getLogger("databinding")
@@ -75,7 +76,7 @@ def _groups(
 def _rows(binding: type[Binding], groups: frozenset[str], stream: str) -> str | None:
     def read(this: Pass) -> str | None:
         audience = this.audience(binding, groups)
-        with this.relay.lock:
+        with this.holdings.lock:
             items = [protocol.item(key, fragment) for key, fragment in audience.items()]
             if not audience.held or len(items) > settings.BATCH_LIMIT:
                 return None

@@ -1,0 +1,249 @@
+"""A stream that carries a binding, as one connection has it: subscription, requests, replies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Protocol
+
+from channels.db import database_sync_to_async
+
+from databinding import protocol
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.connection import Connection
+from databinding.hub import Hub
+from databinding.inbound import BindingConsumer, consumer_class_for, current_user
+from databinding.passes import Joined
+from databinding.protocol import FrameError, Request
+from databinding.relay import DatabaseAway, relay_for
+from databinding.subscription import Subscription
+
+logger = logging.getLogger("databinding")
+
+
+class Session(Protocol):
+    """The open websocket that a door is part of; `databinding.session` is the one there is."""
+
+    scope: Any
+    groups: frozenset[str]
+    connection: Connection
+    hub: Hub
+    waiting: int
+
+    def count(self) -> int: ...
+
+    def snapshots(self) -> int: ...
+
+    def end_classic(self) -> None: ...
+
+
+class Door:
+    """A stream that carries a binding, as one connection has it."""
+
+    def __init__(
+        self,
+        session: Session,
+        stream: str,
+        binding: type[Binding],
+        consumer_class: type[BindingConsumer] | None,
+    ) -> None:
+        self.session = session
+        self.stream = stream
+        self.binding = binding
+        self.groups = session.groups
+        self.subscription: Subscription | None = None
+        self._consumer_class = consumer_class
+        self._consumer: BindingConsumer | None = None
+        self._classic: Subscription | None = None
+        self._requests: deque[Request] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    # From the client
+
+    def received(self, payload: Any) -> None:
+        """One payload. Acks count at once; requests are done in their order."""
+        request = protocol.request(self.stream, payload)
+        if request.action == protocol.ACK:
+            self._ack(request)
+            return
+        if self.session.waiting >= settings.MAX_REQUESTS:
+            raise self._error(request, 429, "Too many requests wait already.")
+        self.session.waiting += 1
+        self._requests.append(request)
+        if self._worker is None:
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._requests:
+            request = self._requests.popleft()
+            try:
+                await self._do(request)
+            except FrameError as error:
+                await self.reply(protocol.error_reply(error))
+            except Exception:
+                logger.exception("Stream %s: %s failed.", self.stream, request.action)
+                fault = self._error(request, 500, "Something went wrong on the server.")
+                await self.reply(protocol.error_reply(fault))
+            finally:
+                self.session.waiting -= 1
+        self._worker = None
+
+    async def _do(self, request: Request) -> None:
+        if request.action == protocol.SUBSCRIBE:
+            await self._subscribe(request)
+        elif request.action == protocol.UNSUBSCRIBE:
+            await self._unsubscribe(request)
+        else:
+            if self._consumer is None:
+                consumer_class = self._consumer_class or consumer_class_for(self.binding)
+                self._consumer = consumer_class()
+                self._consumer.scope = self.session.scope
+                self._consumer.door = self
+            body = dict(request.body)
+            # DCRF passes the body on as keyword arguments beside these two.
+            for name in ("self", "action", "request_id"):
+                if name in body:
+                    raise self._error(request, 400, f'"{name}" is no parameter.')
+            await self._consumer.handle_action(request.action, request.request_id, **body)
+
+    def _ack(self, request: Request) -> None:
+        frames = request.body.get("frames")
+        if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
+            raise self._error(request, 400, '"frames" must be a positive number.')
+        if self.subscription is not None:
+            self.subscription.ack(frames)
+
+    async def _subscribe(self, request: Request) -> None:
+        body = dict(request.body)
+        cursor = body.pop("cursor", None)
+        if cursor is not None and not isinstance(cursor, str):
+            raise self._error(request, 400, '"cursor" must be a string.')
+        window = body.pop("window", None)
+        most = settings.MAX_WINDOW
+        if window is not None and (
+            isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= most
+        ):
+            raise self._error(request, 400, f'"window" must be a number from 1 to {most}.')
+        if body:
+            names = ", ".join(sorted(body))
+            raise self._error(request, 400, f"This stream has no such parameter: {names}.")
+        if self.subscription is None and self.session.count() >= settings.MAX_SUBSCRIPTIONS:
+            raise self._error(request, 429, "This connection has too many subscriptions.")
+        if self.session.snapshots() >= settings.MAX_SNAPSHOTS:
+            raise self._error(request, 429, "Too many snapshots are on their way; try again.")
+        await self._check_permission(request)
+        try:
+            joined = await self.session.hub.join(
+                self.binding, self.groups, self.stream, cursor=cursor
+            )
+        except DatabaseAway as error:
+            raise self._error(request, 503, str(error)) from None
+        self.session.end_classic()
+        if self.subscription is not None:
+            self.subscription.end()
+        subscription = self._subscription(joined, window=window)
+        self.subscription = subscription
+        data = {"resumed": joined.resumed}
+        await self.reply(
+            protocol.reply(self.stream, protocol.SUBSCRIBE, request.request_id, data=data)
+        )
+        subscription.start()
+
+    def _subscription(
+        self, joined: Joined, *, window: int | None = None, classic: bool = False
+    ) -> Subscription:
+        return Subscription(
+            self.session.hub,
+            relay_for(self.binding.alias()),
+            self.session.connection,
+            self.stream,
+            joined,
+            window=window,
+            classic=classic,
+        )
+
+    async def _unsubscribe(self, request: Request) -> None:
+        if self.subscription is not None:
+            self.subscription.end()
+            self.subscription = None
+        self.session.end_classic()
+        await self.reply(protocol.reply(self.stream, protocol.UNSUBSCRIBE, request.request_id))
+
+    async def _check_permission(self, request: Request) -> None:
+        allowed, authenticated = await self._may_subscribe()
+        if not allowed:
+            status, detail = (
+                (403, "You may not subscribe to this stream.")
+                if authenticated
+                else (401, "Log in to subscribe to this stream.")
+            )
+            raise self._error(request, status, detail)
+
+    async def _may_subscribe(self) -> tuple[bool, bool]:
+        def ask() -> tuple[bool, bool]:
+            user = current_user(self.session.scope)
+            allowed = self.binding().has_permission(user, protocol.SUBSCRIBE, None)
+            return allowed, user.is_authenticated
+
+        answer: tuple[bool, bool] = await database_sync_to_async(ask)()
+        return answer
+
+    def _error(self, request: Request, status: int, detail: str) -> FrameError:
+        return FrameError(
+            status,
+            detail,
+            stream=self.stream,
+            action=request.action,
+            request_id=request.request_id,
+        )
+
+    # To the client
+
+    async def reply(self, text: str) -> None:
+        await self.session.connection.reply(text)
+
+    async def reply_after_effect(self, text: str) -> None:
+        """Send a reply after the batch that shows what the request wrote."""
+        subscription = self.subscription
+        if subscription is not None:
+            try:
+                await self.session.hub.ask(subscription.relay, lambda this: None)
+                subscription.reply(text)
+                return
+            except DatabaseAway:
+                pass  # It was written; that much can be said.
+        await self.reply(text)
+
+    # Classic frames, until the first subscription
+
+    async def join_classic(self) -> None:
+        try:
+            allowed, _ = await self._may_subscribe()
+            if not allowed:
+                return
+            joined = await self.session.hub.join(
+                self.binding, self.groups, self.stream, classic=True
+            )
+        except DatabaseAway:
+            logger.warning("A classic client of %s gets nothing: database away.", self.stream)
+            return
+        self._classic = self._subscription(joined, classic=True)
+
+    def end_classic(self) -> None:
+        if self._classic is not None:
+            self._classic.end()
+            self._classic = None
+
+    def start(self) -> None:
+        if self._classic is not None:
+            self._classic.start()
+
+    async def close(self) -> None:
+        self.end_classic()
+        if self.subscription is not None:
+            self.subscription.end()
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)

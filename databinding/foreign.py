@@ -1,0 +1,90 @@
+"""A stream that carries another consumer, run as if it had a websocket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn
+
+from channels.consumer import AsyncConsumer
+from django.core.exceptions import ImproperlyConfigured
+
+from databinding import protocol
+from databinding.connection import Connection
+from databinding.protocol import FrameError
+
+logger = logging.getLogger("databinding")
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Foreign:
+    """A stream that carries another consumer, which thinks that it has a websocket of its own."""
+
+    #: Frames that may wait for the consumer.
+    most_waiting = 100
+    #: Seconds that the consumer has to end after its client has gone.
+    patience = 5.0
+
+    def __init__(self, scope: Any, connection: Connection, stream: str, carried: Any) -> None:
+        self.scope = scope
+        self.connection = connection
+        self.stream = stream
+        self._application: Application = _application(stream, carried)
+        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._inbox.put_nowait({"type": "websocket.connect"})
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._application(dict(self.scope), self._inbox.get, self._send)
+        except Exception:
+            logger.exception("The consumer of stream %s failed.", self.stream)
+            error = FrameError(500, "Something went wrong on the server.", stream=self.stream)
+            await self.connection.reply(protocol.error_reply(error))
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        text = message.get("text")
+        if message["type"] == "websocket.send" and text is not None:
+            try:
+                json.loads(text)
+            except ValueError:
+                text = protocol.encode(text)
+            await self.connection.reply(protocol.envelope(self.stream, text))
+
+    def received(self, payload: Any) -> None:
+        if self._task is None or self._task.done():
+            raise FrameError(404, "This stream has ended.", stream=self.stream)
+        if self._inbox.qsize() >= self.most_waiting:
+            raise FrameError(429, "Too many frames wait already.", stream=self.stream)
+        self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(payload)})
+
+    async def close(self) -> None:
+        if self._task is None or self._task.done():
+            return
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        _, unfinished = await asyncio.wait([self._task], timeout=self.patience)
+        for task in unfinished:
+            task.cancel()
+
+
+def _application(stream: str, carried: Any) -> Application:
+    application: Any = carried
+    if isinstance(carried, type):
+        if not issubclass(carried, AsyncConsumer):
+            _refuse(stream, carried)
+        application = carried.as_asgi()
+    if not callable(application):
+        _refuse(stream, carried)
+    return application  # type: ignore[no-any-return]
+
+
+def _refuse(stream: str, carried: Any) -> NoReturn:
+    raise ImproperlyConfigured(
+        f"consumers[{stream!r}] must be a binding or a consumer class, not {carried!r}."
+    )

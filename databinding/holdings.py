@@ -1,0 +1,117 @@
+"""What one process holds of one database: rows, audiences, and which state they are of.
+
+The relay's thread changes it; event loops read it. `Holdings.lock` is taken for as long as it
+takes to change something in memory, never while waiting for the database; event loops only ever
+try it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+
+from databinding.audience import Audience, Standing
+from databinding.binding import Binding
+from databinding.difference import Key, Rows
+from databinding.reading import Change
+
+
+class Holdings:
+    """`standing` is the state of the database that everything here is of; None: of none yet."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.standing: Standing | None = None
+        self.rows: dict[type[Binding], Rows] = {}
+        self._number = 0
+        self._audiences: dict[tuple[type[Binding], tuple[str, ...]], Audience] = {}
+
+    def audience(self, binding: type[Binding], groups: tuple[str, ...]) -> Audience | None:
+        return self._audiences.get((binding, groups))
+
+    def in_use(self) -> bool:
+        return any(audience.users for audience in self._audiences.values())
+
+    def advance(
+        self, changes: Iterable[tuple[type[Binding], Change]], standing: Standing
+    ) -> list[Audience]:
+        """Go to a later state; return the audiences that have news, with their frames made."""
+        with self.lock:
+            self._number += 1
+            bindings = {binding for binding, _ in changes}
+            before = {
+                audience: audience.number
+                for audience in self._audiences.values()
+                if audience.binding in bindings
+            }
+            changed: dict[type[Binding], set[str]] = {}
+            for binding, change in changes:
+                rows = self.rows[binding]
+                change.apply(rows, self._number)
+                changed[binding] = rows.take_changed()
+            self.standing = standing
+            news = [
+                audience
+                for audience in before
+                if not changed[audience.binding].isdisjoint(audience.groups)
+            ]
+            for audience in news:
+                audience.changed()
+                audience.told = standing.position
+                # Those in step are at the number before this one.
+                for stream, classic in audience.doors:
+                    audience.frames(stream, classic, before[audience], standing)
+            return news
+
+    def add(
+        self,
+        binding: type[Binding],
+        groups: tuple[str, ...],
+        loaded: Mapping[str, Iterable[tuple[Key, str]] | None],
+    ) -> Audience:
+        """Hold a new audience, with the rows of those groups that weren't held before."""
+        with self.lock:
+            rows = self.rows.setdefault(binding, Rows())
+            for group, found in loaded.items():
+                if found is None:
+                    rows.load_recent(group, self._number)
+                else:
+                    rows.load(group, self._number, found)
+            audience = Audience(binding, groups, rows)
+            audience.told = self.standing.position if self.standing else None
+            self._audiences[binding, groups] = audience
+            return audience
+
+    def quiet(self) -> list[Audience]:
+        """The audiences whose subscribers hold an old cursor, though they are current."""
+        with self.lock:
+            if self.standing is None:
+                return []
+            position = self.standing.position
+            found = [one for one in self._audiences.values() if one.told != position]
+            for audience in found:
+                audience.told = position
+            return found
+
+    def unload(self) -> None:
+        """Forget audiences that had no subscribers since the last time, and rows of nobody."""
+        with self.lock:
+            for place, audience in list(self._audiences.items()):
+                if audience.idle and not audience.users:
+                    del self._audiences[place]
+                audience.idle = not audience.users
+            for binding, rows in self.rows.items():
+                used = {
+                    group
+                    for audience in self._audiences.values()
+                    if audience.binding is binding
+                    for group in audience.groups
+                }
+                for group in rows.groups.keys() - used:
+                    rows.unload(group)
+
+    def clear(self) -> None:
+        with self.lock:
+            self.rows.clear()
+            self._audiences.clear()
+            self.standing = None

@@ -1,0 +1,167 @@
+"""One pass of the relay over the database, as those see it who asked for something.
+
+Joining, resuming, a page's first rows: each is done inside one read transaction that began after
+it was asked for. Whatever a thousand of them need in common is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from databinding import protocol, reading
+from databinding.audience import Audience, Frames, Standing
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.difference import DELETE, UPDATE, Event, Key, Rows
+from databinding.holdings import Holdings
+from databinding.journal import Journal, Keys, State
+from databinding.positions import Position
+
+
+class Joined:
+    """A place in an audience: current up to ``frames.number`` once ``frames`` are delivered.
+
+    ``after`` is the key from which a paged snapshot goes on (see `Pass.page`), else None.
+    """
+
+    def __init__(
+        self,
+        audience: Audience,
+        frames: Frames,
+        standing: Standing,
+        *,
+        resumed: bool = False,
+        after: Key | None = None,
+    ) -> None:
+        self.audience = audience
+        self.frames = frames
+        self.standing = standing
+        self.resumed = resumed
+        self.after = after
+
+
+class Pass:
+    """One read transaction, as jobs see it: one state of the database."""
+
+    def __init__(
+        self, holdings: Holdings, standing: Standing, journal: Journal, state: State
+    ) -> None:
+        self.holdings = holdings
+        self.standing = standing
+        self.journal = journal
+        self.state = state
+        self._since: dict[Position, Keys | None] = {}
+        self._pages: dict[tuple[Audience, Key | None], list[reading.Row]] = {}
+
+    def audience(self, binding: type[Binding], groups: Iterable[str]) -> Audience:
+        """The audience of these groups, loaded."""
+        constant = binding.constant_groups()
+        wanted = tuple(sorted(set(groups) if constant is None else constant.intersection(groups)))
+        audience = self.holdings.audience(binding, wanted)
+        if audience is not None:
+            return audience
+        rows = self.holdings.rows.get(binding) or Rows()
+        missing = [group for group in wanted if group not in rows.groups]
+        loaded = reading.load(binding, rows, missing) if missing else {}
+        return self.holdings.add(binding, wanted, loaded)
+
+    def join(
+        self,
+        binding: type[Binding],
+        groups: Iterable[str],
+        stream: str,
+        *,
+        classic: bool = False,
+        cursor: str | None = None,
+    ) -> Joined:
+        """Become a subscriber; `Relay.leave` the audience afterwards.
+
+        A classic subscriber gets no frames to begin with, another one the batch that it missed
+        since its cursor, or a snapshot.
+        """
+        audience = self.audience(binding, groups)
+        joined = None
+        if classic:
+            joined = Joined(audience, Frames((), audience.number), self.standing)
+        elif cursor is not None:
+            joined = self._resume(audience, stream, cursor)
+        if joined is None:
+            joined = self.snapshot(audience, stream)
+        with self.holdings.lock:
+            audience.users += 1
+            audience.doors.add((stream, classic))
+        return joined
+
+    def snapshot(self, audience: Audience, stream: str) -> Joined:
+        """All rows of an audience, or the first page of them."""
+        if audience.held:
+            with self.holdings.lock:
+                frames = audience.snapshot(stream, self.standing)
+            return Joined(audience, frames, self.standing)
+        text, after = self.page(audience, stream, None, self.standing)
+        frames = Frames((text,), audience.number)
+        return Joined(audience, frames, self.standing, after=after)
+
+    def page(
+        self, audience: Audience, stream: str, after: Key | None, standing: Standing
+    ) -> tuple[str, Key | None]:
+        """The next frame of a large audience's snapshot, and where to go on (None: complete).
+
+        `standing` is that of the snapshot's beginning: its cursor is the one that counts, since
+        a change to the rows of an earlier page is still to come as a batch.
+        """
+        size = settings.SNAPSHOT_CHUNK
+        place = (audience, after)
+        if place not in self._pages:
+            self._pages[place] = reading.read_page(audience.binding, after, size + 1)
+        rows = self._pages[place]
+        more = len(rows) > size
+        cursor = None if more else audience.cursor(stream, standing)
+        items = ((row.key, row.fragment) for row in rows[:size] if row.fragment is not None)
+        text = protocol.snapshot_chunk(stream, items, cursor)
+        return text, rows[size - 1].key if more else None
+
+    def _resume(self, audience: Audience, stream: str, cursor: str) -> Joined | None:
+        """What was missed since a cursor; None if it isn't honoured, or a snapshot is cheaper."""
+        position = audience.position_of(stream, cursor, self.state.epoch)
+        if position is None:
+            return None
+        if position not in self._since:
+            honoured = self.journal.honours(position, self.state)
+            limit = settings.BATCH_LIMIT
+            self._since[position] = self.journal.keys_since(position, limit) if honoured else None
+        keys = self._since[position]
+        if keys is None:
+            return None
+        binding = audience.binding
+        texts = keys.get(binding.concrete_label(), set())
+        if None in texts:
+            return None
+        keep: list[Key] | None = None
+        if binding.constant_groups() is None:
+            # A key tells that a row changed, not that this client ever saw it: who isn't there
+            # now isn't named, but left out of what to keep.
+            keep = list(audience.keys())
+            if len(keep) > settings.BATCH_LIMIT:
+                return None
+        events = self._events(audience, [text for text in texts if text is not None])
+        if keep is not None:
+            events = [event for event in events if event.action != DELETE]
+        batch = protocol.batch(stream, events, audience.cursor(stream, self.standing), keep)
+        frames = Frames((batch,), audience.number)
+        return Joined(audience, frames, self.standing, resumed=True)
+
+    def _events(self, audience: Audience, texts: list[str]) -> list[Event]:
+        if not audience.held:
+            change = reading.read_keys(audience.binding, texts)
+            there = [Event(UPDATE, row.key, row.fragment) for row in change.rows if row.fragment]
+            return there + [Event(DELETE, key, None) for key in change.gone]
+        events = []
+        for text in texts:
+            key = audience.binding.key_from_text(text)
+            groups = audience.rows.index.get(key, ())
+            if any(group in audience.groups for group in groups):
+                events.append(Event(UPDATE, key, audience.rows.fragments[key]))
+            else:
+                events.append(Event(DELETE, key, None))
+        return events
