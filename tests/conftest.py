@@ -1,0 +1,33 @@
+import pytest
+from asgiref.sync import SyncToAsync
+from django.db import connections
+
+from tests.servers import Server
+
+
+@pytest.fixture(autouse=True)
+def executor_without_connections():
+    """Close what `sync_to_async` opened in its thread, which no request ends."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture
+def database(transactional_db):
+    """The file of the test database: for ORM calls here, and for other processes."""
+    return connections["default"].settings_dict["NAME"]
+
+
+@pytest.fixture
+def start_server(database):
+    """A function that starts a server on the test database: `start_server("daphne", **options)`."""
+    servers = []
+
+    def start(kind="uvicorn", **options):
+        servers.append(Server(kind, database, **options))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -1,0 +1,145 @@
+"""Real processes on the test database: ASGI servers that can be killed and started again, and
+`manage.py` commands.
+
+    server = Server("daphne", database)
+    server.start()              # answers HTTP when this returns
+    server.url, server.websocket_url
+    server.kill()               # as `kill -9`: connections break, new ones are refused
+    server.start()              # the same port again
+    server.log()                # everything it said
+    server.close()
+"""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    "daphne": "daphne --bind 127.0.0.1",
+    "uvicorn": (
+        "uvicorn --host 127.0.0.1 --ws websockets-sansio --ws-per-message-deflate false"
+        " --timeout-graceful-shutdown 3"
+    ),
+}
+#: How long a process may take to start or to stop, in seconds, on a busy machine.
+PATIENCE = 30
+
+
+def environment(database, settings="dashboard.settings", **more):
+    """The environment of a process on this SQLite file, with the tests' own SECRET_KEY."""
+    return os.environ | {
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DJANGO_SETTINGS_MODULE": settings,
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        **more,
+    }
+
+
+def command(database, *arguments, **options):
+    """Start `manage.py …` in a process of its own; the caller waits for it or ends it."""
+    return subprocess.Popen(
+        [sys.executable, CHECKOUT / "manage.py", *arguments],
+        env=environment(database),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def shell(database, code):
+    """Run code in a `manage.py shell` of its own to its end; return what it printed."""
+    with command(database, "shell", "--verbosity", "0", "--command", code) as process:
+        printed, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    return printed
+
+
+def reserve_port():
+    """Return a socket that holds a free port for as long as it lives, without listening on it."""
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    return reservation
+
+
+class Server:
+    """A server process, `daphne` or `uvicorn`, on a port that stays its own between its lives.
+
+    The port is reserved rather than inherited as a listening socket: while no server runs,
+    connections are refused, as they are when a real one is down.
+    """
+
+    def __init__(
+        self,
+        kind,
+        database,
+        *,
+        application="dashboard.asgi:application",
+        settings="dashboard.settings",
+        **more,
+    ):
+        self._reservation = reserve_port()
+        self.port = self._reservation.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.websocket_url = f"ws://127.0.0.1:{self.port}"
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed in close()
+        self._command = [sys.executable, "-m", *COMMANDS[kind].split(), "--port", str(self.port)]
+        self._command.append(application)
+        self._environment = environment(database, settings, **more)
+        self.process = None
+
+    def start(self):
+        """Start the process; return when it answers."""
+        self.process = subprocess.Popen(
+            self._command,
+            cwd=CHECKOUT,
+            env=self._environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not self.answers():
+            assert self.process.poll() is None, f"The server ended at its start:\n{self.log()}"
+            assert time.monotonic() < deadline, f"The server does not answer:\n{self.log()}"
+            time.sleep(0.02)
+
+    def answers(self):
+        """Whether it answers HTTP now, with whatever status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/static/admin/css/base.css")
+                connection.getresponse().read()
+            except OSError:
+                return False
+        return True
+
+    def kill(self):
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """End it as a deployment would; return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=PATIENCE)
+
+    def log(self):
+        """What it has printed so far, in all its lives."""
+        return Path(self._log.name).read_text()
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        self._log.close()
+        self._reservation.close()

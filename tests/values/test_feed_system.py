@@ -1,0 +1,88 @@
+"""`manage.py feed_system`, on the real machine and a real database."""
+
+import signal
+import sqlite3
+import time
+
+import psutil
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.servers import PATIENCE, command
+from values.machine import COUNTERS, GAUGES, Machine
+from values.models import IntegerValue
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "It never came."
+        time.sleep(0.02)
+
+
+def test_it_writes_what_the_machine_does(database):
+    """Every gauge and counter of this machine is a value; what stood there before is left alone."""
+    IntegerValue.objects.create(name="other", value=7)
+    call_command("feed_system", count=2, interval=0.05, prefix="here.")
+    values = {row.name: row.value for row in IntegerValue.objects.all()}
+    assert values.pop("other") == 7
+    assert set(values) <= {f"here.{name}" for name in GAUGES | COUNTERS}
+    assert {f"here.{name}" for name in GAUGES} <= set(values)
+    assert 0 < values["here.memory.used_mib"] < psutil.virtual_memory().total / 2**20
+    assert 0 <= values["here.cpu.percent"] <= 100
+
+
+def test_a_row_keeps_its_identity(database):
+    """A later reading updates the rows of the earlier one; a deleted row comes back."""
+    call_command("feed_system", count=1, interval=0.05)
+    before = dict(IntegerValue.objects.values_list("name", "pk"))
+    IntegerValue.objects.filter(name="processes").delete()
+    IntegerValue.objects.update(value=-1)
+    call_command("feed_system", count=1, interval=0.05)
+    after = dict(IntegerValue.objects.values_list("name", "pk"))
+    assert before.pop("processes") != after.pop("processes")
+    assert before == after
+    assert not IntegerValue.objects.filter(value=-1).exists()
+
+
+def test_a_missing_counter_is_left_out(monkeypatch):
+    """What psutil can't tell here is no value, and the rest is read all the same."""
+    monkeypatch.setattr(psutil, "disk_io_counters", lambda: None)
+    values = Machine().read()
+    assert not {"disk.read_kb_s", "disk.written_kb_s"} & set(values)
+    assert set(GAUGES) <= set(values)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_told(database, stop):
+    """A running feed ends at once and without complaint on Ctrl-C and on SIGTERM."""
+    with command(database, "feed_system", "--interval", "0.05") as feed:
+        wait_until(IntegerValue.objects.exists)
+        feed.send_signal(stop)
+        printed, errors = feed.communicate(timeout=PATIENCE)
+    assert (feed.returncode, printed, errors) == (0, "", "")
+
+
+def test_it_survives_a_locked_database(database):
+    """While another process holds the write lock for long, the feed says so and goes on after."""
+    with (
+        command(f"{database}?timeout=1", "feed_system", "--interval", "0.05") as feed,
+        sqlite3.connect(database, isolation_level=None) as other,
+    ):
+        wait_until(IntegerValue.objects.exists)
+        other.execute("BEGIN IMMEDIATE")
+        line = feed.stderr.readline()  # after the connection's own time-out
+        other.execute("UPDATE values_integervalue SET value = -1")
+        other.execute("COMMIT")
+        wait_until(lambda: not IntegerValue.objects.filter(value=-1).exists())
+        feed.terminate()
+        feed.communicate(timeout=PATIENCE)
+    other.close()
+    assert "trying again: database is locked" in line
+    assert feed.returncode == 0
+
+
+def test_an_impossible_interval_is_refused(db):
+    """An interval of zero is an error, not a busy loop."""
+    with pytest.raises(CommandError, match="--interval"):
+        call_command("feed_system", interval=0)
