@@ -1,0 +1,99 @@
+"""The shell scripts, as a developer meets them."""
+
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+
+import psutil
+import pytest
+
+from tests.servers import CHECKOUT, PATIENCE, reserve_port
+
+SCRIPTS = [*sorted((CHECKOUT / "scripts").iterdir()), CHECKOUT / ".ci" / "run"]
+
+
+def run(*arguments, **variables):
+    return subprocess.run(
+        [CHECKOUT / "scripts" / "run", *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_bash(script):
+    """Each script can be parsed by bash and, unless it is only sourced, executed."""
+    subprocess.run(["bash", "-n", script], check=True)
+    assert os.access(script, os.X_OK) or script.suffix == ".sh"
+
+
+def test_help_names_the_options():
+    """`scripts/run --help` says what it does and which options there are, and does nothing."""
+    said = run("--help")
+    assert said.returncode == 0
+    assert said.stdout.startswith("The live dashboard on this machine")
+    assert {"--port", "--no-feed", "--help"} <= set(said.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--prot", "80"], "unknown option --prot"),
+        (["--port"], "--port wants a number"),
+        (["--port", "http"], "--port wants a number"),
+    ],
+)
+def test_a_wrong_option_is_named(arguments, complaint):
+    """A wrong option ends in a sentence that names it."""
+    said = run(*arguments)
+    assert said.returncode == 1
+    assert complaint in said.stderr
+
+
+def test_a_taken_port_is_named():
+    """Where something listens already, that is said before anything is installed or started."""
+    with reserve_port() as other:
+        other.listen()
+        port = str(other.getsockname()[1])
+        said = run("--port", port)
+    assert said.returncode == 1
+    assert f"Port {port} is taken" in said.stderr
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_serves_and_stops_everything(tmp_path, stop, status):
+    """From an empty database to a served page with a password for `demo`; Ctrl-C, or SIGTERM to
+    the script alone, ends every process."""
+    with reserve_port() as reservation:
+        port = reservation.getsockname()[1]
+        script = subprocess.Popen(
+            [CHECKOUT / "scripts" / "run", f"--port={port}"],
+            env=os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        with script:
+            said = ""
+            while f"open http://127.0.0.1:{port}/" not in said:
+                line = script.stdout.readline()
+                assert line, said
+                said += line
+            assert re.search(r"Log in as demo with the password \S{10}", said)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
+                assert response.status == 200
+            children = psutil.Process(script.pid).children(recursive=True)
+            assert len(children) == 2  # the server and the feed
+            if stop == signal.SIGINT:  # a terminal's Ctrl-C reaches the whole group
+                os.killpg(script.pid, stop)
+            else:
+                script.send_signal(stop)
+            assert script.wait(timeout=PATIENCE) == status
+            said += script.stdout.read()
+            assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
+    assert "Traceback" not in said
