@@ -1,5 +1,7 @@
 /** Numbers and times as people read them. Pure. */
 
+/** As wide as the plus; a hyphen is not. */
+const MINUS = "\u2212";
 const numbers = new Intl.NumberFormat();
 const signed = new Intl.NumberFormat(undefined, { signDisplay: "exceptZero" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -7,12 +9,12 @@ const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle:
 
 /** @param {unknown} value */
 export function formatNumber(value) {
-  return typeof value === "number" ? numbers.format(value) : "–";
+  return typeof value === "number" ? numbers.format(value).replace("-", MINUS) : "–";
 }
 
 /** @param {number} value */
 export function formatDelta(value) {
-  return signed.format(value);
+  return signed.format(value).replace("-", MINUS);
 }
 
 /** @param {number} time  ms since 1970 */

@@ -25,6 +25,8 @@ export function sparkline(points, now) {
     high = Math.max(high, value);
   }
   const x = (/** @type {number} */ time) => round(((time - start) / span) * (WIDTH - 2 * MARGIN) + MARGIN);
+  // Even if it came only now, what is drawn ends at the right.
+  now = start + span;
   const y = (/** @type {number} */ value) =>
     high === low ? HEIGHT / 2 : round(HEIGHT - MARGIN - ((value - low) / (high - low)) * (HEIGHT - 2 * MARGIN));
 

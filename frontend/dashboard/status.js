@@ -79,6 +79,7 @@ export class Status {
     const shown = state === "reconnecting" || state === "offline" || state === "closed" || refused;
     this.#banner.hidden = !shown;
     if (!shown) return;
+    setText(find(this.#banner, ".icon"), LOOKS[standing(this.#live.status, this.#stream.state)].icon);
     const from = formatClock(since);
     const asOf = this.#stream.loaded ? " The numbers below are from then." : "";
     const wait = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));

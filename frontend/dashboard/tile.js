@@ -5,8 +5,8 @@ import { History } from "./history.js";
 import { sparkline } from "./sparkline.js";
 
 const POINTS = 120;
-/** A value box flashes at most this often (ms). */
-const FLASH_EVERY = 1000;
+/** A box flashes if its value held this long (ms). One that never rests needs no flash: it is seen to move. */
+const FLASH_AFTER = 2500;
 /** Instead of the flash where motion is not wanted: a mark for this long (ms). */
 const MARK_FOR = 2000;
 const FLASH = { duration: 1500, easing: "ease-out" };
@@ -86,9 +86,9 @@ export class Tile {
     if (data.value !== before) {
       this.#history.push(now, data.value);
       this.#delta = data.value - before;
+      this.#flash ||= now - this.#changedAt >= FLASH_AFTER;
       this.#changedAt = now;
       this.#missed = missed;
-      this.#flash = true;
     }
     this.#events.dirty(this);
   }
@@ -112,7 +112,7 @@ export class Tile {
     const desired = state === "pending" || state === "unknown";
     setText(this.desired, desired ? `→ ${formatNumber(this.edit.desired)} ${state === "pending" ? "⟳" : "?"}` : "");
     this.element.dataset.edit = state;
-    this.element.dataset.length = shown.length > 13 ? "longer" : shown.length > 9 ? "long" : "";
+    this.element.style.setProperty("--chars", String(Math.max(4, shown.length + (desired ? this.desired.textContent?.length ?? 0 : 0))));
     this.element.classList.toggle("gone", this.gone);
     this.editor.hidden = state !== "editing";
     this.box.hidden = state === "editing";
@@ -137,9 +137,9 @@ export class Tile {
       asOf !== null
         ? `◷ as of ${formatClock(asOf)}`
         : !this.#changedAt
-          ? `unchanged since ${formatClock(since)}`
+          ? `since ${formatClock(since)}`
           : this.#missed
-            ? `changed while away, by ${formatClock(since)}`
+            ? "changed while away"
             : `changed ${formatAge(now - since)}`,
     );
     const title = formatMoment(asOf ?? since);
@@ -190,6 +190,7 @@ export class Tile {
     else if (state === "unknown") text = "◷ Connection lost; unknown whether it was saved.";
     else if (state === "editing" && this.data.value !== base) text = `▲ now ${formatNumber(this.data.value)}`;
     this.note.hidden = text === "";
+    this.element.classList.toggle("noted", text !== "");
     this.again.hidden = state !== "failed" || this.gone;
     setText(this.noteText, text);
     if (!message) this.input.removeAttribute("aria-invalid");
@@ -198,7 +199,6 @@ export class Tile {
   /** @param {number} now */
   #drawFlash(now) {
     this.#flash = false;
-    if (now - this.#flashedAt < FLASH_EVERY * 0.95) return; // a value that comes each second may come early
     this.#flashedAt = now;
     if (calm.matches) {
       this.box.classList.add("marked");

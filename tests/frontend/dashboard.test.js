@@ -1,0 +1,119 @@
+/** The dashboard's parts that need no browser. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Edit } from "../../frontend/dashboard/edit.js";
+import { formatAge, formatDelta, formatNumber, parseWhole } from "../../frontend/dashboard/format.js";
+import { History } from "../../frontend/dashboard/history.js";
+import { sparkline } from "../../frontend/dashboard/sparkline.js";
+import { standing } from "../../frontend/dashboard/status.js";
+
+test("whole numbers are read as people type them, anything else is none", () => {
+  for (const [text, value] of [["42", 42], [" -7 ", -7], ["−7", -7], ["+3", 3], ["1 482", 1482], ["1\u202f482", 1482], ["007", 7]])
+    assert.equal(parseWhole(text), value, text);
+  for (const text of ["", " ", "abc", "1.5", "1e3", "0x10", "1,482", "--1", "9".repeat(20), "Infinity"])
+    assert.equal(parseWhole(text), null, text);
+});
+
+test("numbers have a true minus, deltas always a sign", () => {
+  assert.equal(formatNumber(-5), "−5");
+  assert.equal(formatNumber(null), "–");
+  assert.equal(formatDelta(5), "+5");
+  assert.equal(formatDelta(-5), "−5");
+});
+
+test("ages go in coarse steps", () => {
+  const ages = [0, 4999, 5000, 14_000, 60_000, 3_600_000, 90_000_000].map(formatAge);
+  assert.deepEqual(ages, ["just now", "just now", "5 s ago", "10 s ago", "1 min ago", "1 h ago", "1 d ago"]);
+  assert.equal(formatAge(-1000), "just now");
+});
+
+test("a history is capped and keeps the newest, oldest first", () => {
+  const history = new History(3);
+  for (let n = 1; n <= 5; n++) history.push(n, n * 10);
+  assert.deepEqual(history.points().map(({ value }) => value), [30, 40, 50]);
+});
+
+test("a gap stands before the point that comes after it, and nowhere if nothing came before", () => {
+  const history = new History(5);
+  history.gap();
+  history.push(1, 1);
+  history.gap();
+  history.gap();
+  history.push(2, 2);
+  history.push(3, 3);
+  assert.deepEqual(history.points().map(({ gap }) => gap), [false, true, false]);
+});
+
+test("a sparkline goes in steps from the oldest point to now", () => {
+  const points = [{ time: 0, value: 0, gap: false }, { time: 50, value: 10, gap: false }];
+  const { line, end } = sparkline(points, 100);
+  assert.equal(line, "M3 29H100V3H197");
+  assert.equal(end, "M197 3h0");
+});
+
+test("a sparkline is broken where there is a gap", () => {
+  const points = [{ time: 0, value: 0, gap: false }, { time: 50, value: 10, gap: true }];
+  assert.equal(sparkline(points, 100).line, "M3 29H3M100 3H197");
+});
+
+test("a single value is a level line to the right, no value is none", () => {
+  assert.equal(sparkline([{ time: 5, value: 7, gap: false }], 5).line, "M3 16H197");
+  assert.deepEqual(sparkline([], 5), { line: "", area: "", end: "" });
+});
+
+/** An edit from 10 to 20 that was submitted. */
+function submitted() {
+  const edit = new Edit();
+  edit.begin(10);
+  edit.submit(20);
+  return edit;
+}
+
+test("an edit ends with its confirmation", () => {
+  const edit = submitted();
+  assert.equal(edit.state, "pending");
+  edit.confirm();
+  assert.equal(edit.state, "idle");
+});
+
+test("a rejected edit says why and keeps the draft until it is let go", () => {
+  const edit = submitted();
+  edit.reject("Too big.");
+  assert.deepEqual([edit.state, edit.message, edit.desired], ["failed", "Too big.", 20]);
+  edit.dismiss();
+  assert.deepEqual([edit.state, edit.message, edit.desired], ["idle", "", null]);
+});
+
+test("of an edit whose answer was lost the rows tell what became", () => {
+  const saved = submitted();
+  saved.lose();
+  assert.equal(saved.state, "unknown");
+  saved.settle(20);
+  assert.equal(saved.state, "idle");
+  const lost = submitted();
+  lost.lose();
+  lost.settle(10);
+  assert.equal(lost.state, "failed");
+});
+
+test("answers to an edit that was let go change nothing", () => {
+  const edit = submitted();
+  edit.confirm();
+  edit.begin(20);
+  edit.reject("Late.");
+  edit.confirm();
+  edit.lose();
+  edit.settle(1);
+  assert.equal(edit.state, "editing");
+});
+
+test("live is said only if connection and stream are", () => {
+  const of = (connection, stream) => standing({ state: connection }, stream);
+  assert.equal(of("live", "live"), "live");
+  assert.equal(of("live", "subscribing"), "catching up");
+  assert.equal(of("live", "idle"), "catching up");
+  assert.equal(of("live", "refused"), "refused");
+  assert.equal(of("reconnecting", "live"), "reconnecting");
+  assert.equal(of("offline", "refused"), "offline");
+  assert.equal(of("closed", "live"), "ended");
+});
