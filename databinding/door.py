@@ -240,10 +240,14 @@ class Door:
         if self._classic is not None:
             self._classic.start()
 
-    async def close(self) -> None:
+    def end(self) -> None:
+        """The connection is over."""
         self.end_classic()
         if self.subscription is not None:
             self.subscription.end()
         if self._worker is not None:
             self._worker.cancel()
+
+    async def ended(self) -> None:
+        if self._worker is not None:
             await asyncio.gather(self._worker, return_exceptions=True)

@@ -64,10 +64,13 @@ class Foreign:
             raise FrameError(429, "Too many frames wait already.", stream=self.stream)
         self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(payload)})
 
-    async def close(self) -> None:
+    def end(self) -> None:
+        """The connection is over."""
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+    async def ended(self) -> None:
         if self._task is None or self._task.done():
             return
-        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
         _, unfinished = await asyncio.wait([self._task], timeout=self.patience)
         for task in unfinished:
             task.cancel()

@@ -80,12 +80,10 @@ class Hub:
 
     def remove(self, subscription: Subscriber) -> None:
         audience = subscription.audience
-        members = self._subscriptions.get(audience)
-        if members is None or subscription not in members:
-            return
+        members = self._subscriptions.get(audience, set())
         members.discard(subscription)
         if not members:
-            del self._subscriptions[audience]
+            self._subscriptions.pop(audience, None)
         subscription.relay.leave(audience)
 
     async def ask(self, relay: Relay, work: Callable[[Pass], T]) -> T:

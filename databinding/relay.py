@@ -67,7 +67,7 @@ class _Job(Generic[T]):
             except InvalidStateError:
                 pass  # Whoever asked has gone.
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         try:
             self.future.set_exception(error)
         except InvalidStateError:
@@ -86,6 +86,7 @@ class Relay:
         self._rung = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._stopping = False
         doorbell.listen(alias, self._rung.set)
 
     # Called in any thread
@@ -116,6 +117,15 @@ class Relay:
         """One subscription less."""
         self._departures.append(audience)
 
+    def stop(self, timeout: float = 10.0) -> None:
+        """End the thread now, whoever is subscribed; the next job starts it anew. For tests."""
+        thread = self._thread
+        if thread is not None:
+            self._stopping = True
+            self._rung.set()
+            thread.join(timeout)
+            self._stopping = False
+
     # The thread
 
     def _run(self) -> None:
@@ -123,20 +133,26 @@ class Relay:
             life = _Life(self)
             while not self._ended(life):
                 life.turn()
-        except BaseException:
-            logger.exception("The relay of %s ended by a fault; it will start anew.", self.alias)
+        except BaseException as error:
+            logger.exception("The relay of %s can't run.", self.alias)
             with self._starting:
                 self._thread = None
+                self._fail_jobs(error)
         finally:
             connections[self.alias].close()
 
     def _ended(self, life: _Life) -> bool:
         with self._starting:
-            if self._jobs or not life.idle():
+            if not self._stopping and (self._jobs or not life.idle()):
                 return False
             self.holdings.clear()
+            self._fail_jobs(DatabaseAway("The relay was stopped."))
             self._thread = None
             return True
+
+    def _fail_jobs(self, error: BaseException) -> None:
+        while self._jobs:
+            self._jobs.popleft().fail(error)
 
     def _tell(self, tell: Callable[[Listener], bool]) -> None:
         deaf = [listener for listener in self._listeners if not tell(listener)]
@@ -180,7 +196,9 @@ class _Life:
         relay = self.relay
         try:
             self._keep_house()
-            if not (self.journal.grown() or relay._rung.is_set() or relay._jobs):
+            # A pass that failed is still owed: what told of the news then tells it only once.
+            due = self.journal.grown() or relay._rung.is_set() or relay._jobs or self.retry
+            if not due:
                 busy = time.monotonic() - self.last_news < self.BUSY
                 relay._rung.wait(settings.POLL_BUSY if busy else settings.POLL_REST)
                 return
@@ -284,6 +302,12 @@ class _Life:
 
 _relays: dict[str, Relay] = {}
 _making = threading.Lock()
+
+
+def stop_relays() -> None:
+    """Stop every relay of this process. For tests, before their database goes."""
+    for relay in _relays.values():
+        relay.stop()
 
 
 def relay_for(alias: str) -> Relay:

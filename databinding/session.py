@@ -99,7 +99,10 @@ class Session:
 
     async def close(self) -> None:
         self.connection.stop()
-        await asyncio.gather(*(door.close() for door in self.doors.values()))
+        # At once, whatever becomes of this coroutine: subscriptions keep rows in memory.
+        for door in self.doors.values():
+            door.end()
+        await asyncio.gather(*(door.ended() for door in self.doors.values()))
 
     def count(self) -> int:
         """Subscriptions of this connection."""

@@ -19,7 +19,7 @@ from databinding.relay import DatabaseAway, Relay
 
 
 class Subscription:
-    """A stream of one connection. `start` it once its place is taken; `end` it afterwards.
+    """A stream of one connection, which has a place in an audience until `end`. `start` it.
 
     With a ``window``, at most so many frames that carry a cursor are unacknowledged at a time.
     """
@@ -60,6 +60,8 @@ class Subscription:
         self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
+        if self.ended:
+            return
         self.hub.add(self)
         self.connection.subscriptions.add(self)
         self.deliver()

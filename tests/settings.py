@@ -8,8 +8,11 @@ import tempfile
 os.environ.setdefault("SECRET_KEY", "for tests only")
 
 from dashboard.settings import *  # noqa: F403
-from dashboard.settings import DATABASES
+from dashboard.settings import DATABASES, INSTALLED_APPS
 
 FOLDER = tempfile.mkdtemp(prefix="databinding-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 DATABASES["default"]["TEST"] = {"NAME": os.path.join(FOLDER, "test.sqlite3")}
+
+# Apps of the tests: the talk's, as it stands, and models of other shapes.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.talk", "tests.shapes"]

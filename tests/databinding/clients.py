@@ -1,0 +1,134 @@
+"""Clients of a demultiplexer, in this process: real frames, real relay, no server.
+
+async with Client(Demultiplexer) as client:
+    await client.subscribe("intval")
+    await client.until("intval", {1: {"name": "a", "value": 1}})
+"""
+
+import asyncio
+import json
+from copy import deepcopy
+
+from channels.testing import WebsocketCommunicator
+
+#: Seconds after which what should have come hasn't.
+PATIENCE = 10
+
+
+def apply(rows, frame, *, loading=None):
+    """Apply a server's frame to a copy {pk: data}; return the cursor that it leads to, or None.
+
+    `loading` collects the items of a snapshot that comes in chunks.
+    """
+    payload = frame["payload"]
+    if payload["action"] == "snapshot":
+        loading = [] if loading is None else loading
+        loading += payload["items"]
+        if not payload["complete"]:
+            return None
+        rows.clear()
+        rows.update({item["pk"]: item["data"] for item in loading})
+        loading.clear()
+    elif payload["action"] == "batch":
+        if "keep" in payload:
+            for pk in rows.keys() - set(payload["keep"]):
+                del rows[pk]
+        for event in payload["events"]:
+            if event["action"] == "delete":
+                rows.pop(event["pk"], None)
+            else:
+                rows[event["pk"]] = event["data"]
+    return frame.get("cursor")
+
+
+class Client:
+    """A websocket client with a copy of each stream that it subscribes to."""
+
+    def __init__(self, demultiplexer, *, modern=True, headers=(), **scope):
+        application = demultiplexer.as_asgi()
+
+        async def scoped(given, receive, send):
+            await application({**given, **scope}, receive, send)
+
+        self._communicator = WebsocketCommunicator(
+            scoped,
+            "/stream/",
+            headers=list(headers),
+            subprotocols=["databinding"] if modern else None,
+        )
+        self.rows = {}
+        self.cursors = {}
+        self.windows = {}
+        self.frames = []
+        self._loading = {}
+        self._request_id = 0
+
+    async def __aenter__(self):
+        connected, subprotocol = await self._communicator.connect(timeout=PATIENCE)
+        assert connected, subprotocol
+        return self
+
+    async def __aexit__(self, *exc_info):
+        await self._communicator.disconnect(timeout=PATIENCE)
+
+    async def send(self, stream, action, **payload):
+        await self.send_text(
+            json.dumps({"stream": stream, "payload": {"action": action, **payload}})
+        )
+
+    async def send_text(self, text):
+        await self._communicator.send_to(text_data=text)
+
+    async def receive_text(self, timeout=PATIENCE):
+        return await self._communicator.receive_from(timeout=timeout)
+
+    async def receive_output(self):
+        return await self._communicator.receive_output(timeout=PATIENCE)
+
+    async def receive(self, timeout=PATIENCE):
+        """The next frame, applied to the copy and acknowledged."""
+        frame = json.loads(await self.receive_text(timeout))
+        self.frames.append(frame)
+        stream = frame["stream"]
+        if frame["payload"].get("action") in ("snapshot", "batch"):
+            rows = self.rows.setdefault(stream, {})
+            cursor = apply(rows, frame, loading=self._loading.setdefault(stream, []))
+            if cursor is not None:
+                self.cursors[stream] = cursor
+                if self.windows.get(stream):
+                    await self.send(stream, "ack", frames=1)
+        return frame
+
+    async def ask(self, stream, action, **payload):
+        """Send a request; return its reply, applying whatever comes before it."""
+        self._request_id += 1
+        request_id = self._request_id
+        await self.send(stream, action, request_id=request_id, **payload)
+        while True:
+            frame = await self.receive()
+            if frame["payload"].get("request_id") == request_id:
+                return frame["payload"]
+
+    async def subscribe(self, stream, **options):
+        """Subscribe and take the first frames; return whether it was resumed."""
+        self.windows[stream] = options.get("window")
+        reply = await self.ask(stream, "subscribe", **options)
+        assert reply["response_status"] == 200, reply
+        resumed = reply["data"]["resumed"]
+        while True:
+            frame = await self.receive()
+            if frame["stream"] == stream and "cursor" in frame:
+                return resumed
+
+    async def until(self, stream, rows):
+        """Take frames until the copy of the stream is this."""
+        rows = deepcopy(rows)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self.rows.get(stream) != rows:
+                    await self.receive()
+        except TimeoutError:
+            raise AssertionError(f"{self.rows.get(stream)} did not become {rows}") from None
+
+    async def nothing_comes(self):
+        return await self._communicator.receive_nothing(timeout=0.2, interval=0.01)

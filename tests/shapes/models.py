@@ -1,0 +1,76 @@
+"""Models of several shapes, for what one model of integers can't show."""
+
+import uuid
+
+from django.db import models
+
+
+class Room(models.Model):
+    name = models.CharField(max_length=40)
+
+    def __str__(self):
+        return self.name
+
+
+class Tag(models.Model):
+    name = models.CharField(max_length=40)
+
+    def __str__(self):
+        return self.name
+
+
+class Message(models.Model):
+    """Seen by its room's group; `hidden` ones by nobody."""
+
+    room = models.ForeignKey(Room, models.CASCADE)
+    text = models.CharField(max_length=200)
+    hidden = models.BooleanField(default=False)
+    tags = models.ManyToManyField(Tag)
+
+    def __str__(self):
+        return self.text
+
+    @property
+    def shout(self):
+        return self.text.upper()
+
+    def length(self):
+        return len(self.text)
+
+
+class Paper(models.Model):
+    """Every kind of value that goes onto the wire."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    amount = models.DecimalField(max_digits=8, decimal_places=2)
+    written = models.DateTimeField(null=True)
+    day = models.DateField(null=True)
+    took = models.DurationField(null=True)
+    ratio = models.FloatField(default=0)
+    blob = models.BinaryField(default=b"")
+    extra = models.JSONField(default=dict)
+    room = models.ForeignKey(Room, models.CASCADE, null=True)
+
+    def __str__(self):
+        return str(self.pk)
+
+
+class Base(models.Model):
+    title = models.CharField(max_length=40)
+
+    def __str__(self):
+        return self.title
+
+
+class Child(Base):
+    number = models.IntegerField(default=0)
+
+
+class Named(models.Model):
+    """Its key is a text that can change."""
+
+    code = models.CharField(max_length=10, primary_key=True)
+    value = models.IntegerField(default=0)
+
+    def __str__(self):
+        return self.code
