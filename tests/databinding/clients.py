@@ -79,15 +79,15 @@ class Client:
     async def send_text(self, text):
         await self._communicator.send_to(text_data=text)
 
-    async def receive_text(self, timeout=PATIENCE):
-        return await self._communicator.receive_from(timeout=timeout)
+    async def receive_text(self):
+        return await self._communicator.receive_from(timeout=PATIENCE)
 
     async def receive_output(self):
         return await self._communicator.receive_output(timeout=PATIENCE)
 
-    async def receive(self, timeout=PATIENCE):
+    async def receive(self):
         """The next frame, applied to the copy and acknowledged."""
-        frame = json.loads(await self.receive_text(timeout))
+        frame = json.loads(await self.receive_text())
         self.frames.append(frame)
         stream = frame["stream"]
         if frame["payload"].get("action") in ("snapshot", "batch"):
