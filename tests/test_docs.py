@@ -1,0 +1,68 @@
+"""The documentation says what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+from databinding import checks
+from databinding.conf import DEFAULTS
+from databinding.protocol import CloseCode
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *CHECKOUT.glob("docs/**/*.md")]
+
+
+def text(*path):
+    return CHECKOUT.joinpath(*path).read_text()
+
+
+def first_cells(page):
+    """The first cell of each row of the page's tables, without its back-quotes and marks."""
+    return [cell.strip("` ●") for cell in re.findall(r"^\| ?([^|]+?) ?\|", page, re.MULTILINE)]
+
+
+def test_every_setting_is_documented_with_its_default():
+    """The page of the settings has a row for each, with the default that is in force."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", text("docs/reference/settings.md"), re.M)
+    assert {name: eval(default) for name, default in rows} == DEFAULTS
+
+
+def test_every_check_is_documented():
+    """The page of the checks and the module's docstring name the same ids as the code."""
+    used = set(re.findall(r'id="(databinding\.\w+)"', text("databinding/checks.py")))
+    page = text("docs/reference/checks.md")
+    assert set(re.findall(r"databinding\.[EW]\d+", page)) == used
+    assert set(re.findall(r"databinding\.[EW]\d+", checks.__doc__)) == used
+
+
+def test_every_close_code_is_documented():
+    """The page of the wire names each code with which a socket is closed."""
+    cells = " ".join(first_cells(text("docs/reference/protocol.md")))
+    assert {code for code in CloseCode if str(code.value) not in cells} == set()
+
+
+def test_every_command_is_documented():
+    """The page of the commands names each that the project adds to Django's."""
+    ours = {
+        name
+        for name, app in get_commands().items()
+        if app in ("databinding", "values", "dashboard")
+    }
+    page = text("docs/reference/commands.md")
+    assert {name for name in ours if f"manage.py {name}" not in page} == set()
+
+
+def test_the_binding_in_the_readme_is_the_one_that_is_tested():
+    """The README's example is the talk's code, line for line."""
+    (example,) = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
+    tested = text("tests/talk/bindings.py").split('"""', 2)[2]
+    assert example.strip() == tested.strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """Every relative link in the documentation names a file or folder that is there."""
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
