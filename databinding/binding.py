@@ -126,15 +126,17 @@ class Binding:
     def field_names(cls) -> list[str]:
         """The declared fields of a binding with `fields` or `exclude`, in the model's order."""
         meta = cls.model._meta
-        every = [field.name for field in (*meta.concrete_fields, *meta.many_to_many)]
-        if cls.fields is None:
-            return [name for name in every if name not in (cls.exclude or ())]
-        if cls.fields == "__all__" or list(cls.fields) == ["__all__"]:
-            return [name for name in every if name != meta.pk.name]
-        for name in cls.fields:
-            if name not in every:
+        every: list[Any] = [*meta.concrete_fields, *meta.many_to_many]
+        names = [field.name for field in every]
+        everything = cls.fields == "__all__" or list(cls.fields or ()) == ["__all__"]
+        declared = (cls.exclude or ()) if cls.fields is None else () if everything else cls.fields
+        for name in declared:
+            if name not in names:
                 raise FieldDoesNotExist(f"{cls.__qualname__}: {cls.model.__name__} has no {name}.")
-        return [name for name in every if name in cls.fields]
+        if cls.fields is None or everything:
+            # As Django serializes: without primary keys, which stand beside the data.
+            return [field.name for field in every if field.serialize and field.name not in declared]
+        return [name for name in names if name in declared]
 
     @classmethod
     def extra_names(cls) -> list[str]:
@@ -233,8 +235,8 @@ class _RowSerializer(PythonSerializer):
         self.row = self._current
 
 
-class _RowWasRead(Exception):
-    """`group_names` looked at its row."""
+class _RowWasRead(BaseException):
+    """`group_names` looked at its row; its own ``except Exception`` doesn't hide that."""
 
 
 class _Unreadable:
@@ -253,6 +255,9 @@ class _Unreadable:
         raise _RowWasRead
 
     def __str__(self) -> str:
+        raise _RowWasRead
+
+    def __repr__(self) -> str:
         raise _RowWasRead
 
 

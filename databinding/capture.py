@@ -14,6 +14,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from django.apps import apps
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
@@ -26,18 +27,27 @@ _UID = "databinding"
 
 
 def connect() -> None:
-    """Listen to the signals of all models; `bound_labels` tells which matter."""
+    """Listen to the signals of the bound models, and of their children and proxies.
+
+    Not to those of all models: where anybody listens, Django deletes row by row instead of fast.
+    """
     bound_labels.cache_clear()
-    post_save.connect(_changed, dispatch_uid=_UID)
-    post_delete.connect(_changed, dispatch_uid=_UID)
+    bound = {binding.model._meta.concrete_model for binding in registry}
+    for model in apps.get_models(include_auto_created=True):
+        if not bound.isdisjoint(_lineage(model)):
+            post_save.connect(_changed, sender=model, dispatch_uid=_UID)
+            post_delete.connect(_changed, sender=model, dispatch_uid=_UID)
     m2m_changed.connect(_related_changed, dispatch_uid=_UID)
+
+
+def _lineage(model: type[Model]) -> set[type[Model] | None]:
+    return {model._meta.concrete_model, *model._meta.get_parent_list()}
 
 
 @cache
 def bound_labels(model: type[Model], alias: str) -> tuple[str, ...]:
     """The journal's labels of the bound models whose rows a row of this model is (part of)."""
-    concrete = model._meta.concrete_model
-    lineage = {concrete, *model._meta.get_parent_list()}
+    lineage = _lineage(model)
     labels = (
         binding.concrete_label()
         for binding in registry

@@ -17,6 +17,7 @@ from databinding.hub import Hub
 from databinding.inbound import BindingConsumer, consumer_class_for, current_user
 from databinding.passes import Joined
 from databinding.protocol import FrameError, Request
+from databinding.reading import DATABASE_AWAY
 from databinding.relay import DatabaseAway, relay_for
 from databinding.subscription import Subscription
 
@@ -133,13 +134,14 @@ class Door:
             raise self._error(request, 429, "This connection has too many subscriptions.")
         if self.session.snapshots() >= settings.MAX_SNAPSHOTS:
             raise self._error(request, 429, "Too many snapshots are on their way; try again.")
-        await self._check_permission(request)
         try:
+            await self._check_permission(request)
             joined = await self.session.hub.join(
                 self.binding, self.groups, self.stream, cursor=cursor
             )
-        except DatabaseAway as error:
-            raise self._error(request, 503, str(error)) from None
+        except (DatabaseAway, *DATABASE_AWAY):
+            detail = "The database is away or busy; try again."
+            raise self._error(request, 503, detail) from None
         self.session.end_classic()
         if self.subscription is not None:
             self.subscription.end()
@@ -210,7 +212,7 @@ class Door:
         if subscription is not None:
             try:
                 await self.session.hub.ask(subscription.relay, lambda this: None)
-                subscription.reply(text)
+                await subscription.reply(text)
                 return
             except DatabaseAway:
                 pass  # It was written; that much can be said.
@@ -226,8 +228,11 @@ class Door:
             joined = await self.session.hub.join(
                 self.binding, self.groups, self.stream, classic=True
             )
-        except DatabaseAway:
+        except (DatabaseAway, *DATABASE_AWAY):
             logger.warning("A classic client of %s gets nothing: database away.", self.stream)
+            return
+        except Exception:
+            logger.exception("A classic client of %s gets nothing.", self.stream)
             return
         self._classic = self._subscription(joined, classic=True)
 

@@ -35,6 +35,7 @@ class Foreign:
         self._application: Application = _application(stream, carried)
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def start(self) -> None:
         self._inbox.put_nowait({"type": "websocket.connect"})
@@ -50,7 +51,11 @@ class Foreign:
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         text = message.get("text")
-        if message["type"] == "websocket.send" and text is not None:
+        if message["type"] == "websocket.close":
+            # It closed its websocket, which is this stream alone.
+            self._closed = True
+            self.end()
+        elif message["type"] == "websocket.send" and text is not None:
             try:
                 json.loads(text)
             except ValueError:
@@ -58,7 +63,7 @@ class Foreign:
             await self.connection.reply(protocol.envelope(self.stream, text))
 
     def received(self, payload: Any) -> None:
-        if self._task is None or self._task.done():
+        if self._closed or self._task is None or self._task.done():
             raise FrameError(404, "This stream has ended.", stream=self.stream)
         if self._inbox.qsize() >= self.most_waiting:
             raise FrameError(429, "Too many frames wait already.", stream=self.stream)

@@ -60,6 +60,16 @@ class Conflict(exceptions.APIException):
     default_detail = "The row conflicts with another one."
 
 
+class Changed(Conflict):
+    """The row isn't what the client expected it to be; the answer shows what it is."""
+
+    default_detail = "The row has changed."
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 class DatabaseAway(exceptions.APIException):
     """Nothing was written; the client may try again."""
 
@@ -99,18 +109,32 @@ class BindingConsumer(AsyncAPIConsumer):
 
     @dcrf_action()
     async def update(
-        self, *, action: str, request_id: Any, pk: Any = None, data: Any = None, **unknown: Any
+        self,
+        *,
+        action: str,
+        request_id: Any,
+        pk: Any = None,
+        data: Any = None,
+        expect: Any = None,
+        **unknown: Any,
     ) -> None:
         _refuse(unknown)
-        answer = await self._in_database(self._update, pk, data)
+        answer = await self._in_database(self._update, pk, data, expect)
         await self.reply(action, answer.data, request_id=request_id, pk=answer.pk)
 
     @dcrf_action()
     async def delete(
-        self, *, action: str, request_id: Any, pk: Any = None, data: Any = None, **unknown: Any
+        self,
+        *,
+        action: str,
+        request_id: Any,
+        pk: Any = None,
+        data: Any = None,
+        expect: Any = None,
+        **unknown: Any,
     ) -> None:
         _refuse(unknown)
-        key = await self._in_database(self._delete, pk)
+        key = await self._in_database(self._delete, pk, expect)
         await self.reply(action, None, status=204, request_id=request_id, pk=key)
 
     @dcrf_action()
@@ -142,22 +166,22 @@ class BindingConsumer(AsyncAPIConsumer):
         self._permit(user, "create", None)
         serializer = self._valid(None, data)
         with transaction.atomic(using=self.binding.alias()):
-            instance = serializer.save()
-        return self._answer(self.binding.queryset().get(pk=instance.pk))
+            return self._answer_anew(serializer.save())
 
-    def _update(self, user: Any, pk: Any, data: Any) -> Answer:
+    def _update(self, user: Any, pk: Any, data: Any, expect: Any) -> Answer:
         with transaction.atomic(using=self.binding.alias()):
             # Locked, so that two partial updates of different fields both survive.
             instance = self._visible(pk, lock=True)
             self._permit(user, "update", self.binding.key(instance))
-            instance = self._valid(instance, data).save()
-        return self._answer(self.binding.queryset().get(pk=instance.pk))
+            self._expect(instance, expect)
+            return self._answer_anew(self._valid(instance, data).save())
 
-    def _delete(self, user: Any, pk: Any) -> Key:
+    def _delete(self, user: Any, pk: Any, expect: Any) -> Key:
         with transaction.atomic(using=self.binding.alias()):
             instance = self._visible(pk, lock=True)
             key = self.binding.key(instance)
             self._permit(user, "delete", key)
+            self._expect(instance, expect)
             instance.delete()
         return key
 
@@ -203,15 +227,18 @@ class BindingConsumer(AsyncAPIConsumer):
         return found
 
     def _key(self, pk: Any, name: str) -> Any:
-        field = self.binding.model._meta.pk
+        """Raises `Http404` for what no row of this model has as its key."""
+        if isinstance(pk, (bool, float, list, dict)):
+            raise exceptions.ValidationError({name: ["This isn't a primary key."]})
+        field: Any = self.binding.model._meta.pk
+        while field.remote_field is not None:
+            field = field.target_field  # A child's key is its parent's.
         try:
-            if isinstance(pk, (bool, float, list, dict)):
-                raise TypeError
             value = field.to_python(pk)
             field.run_validators(value)
-            return value
         except (DjangoValidationError, TypeError, ValueError, OverflowError):
-            raise exceptions.ValidationError({name: ["This isn't a primary key."]}) from None
+            raise Http404 from None
+        return value
 
     def _sees(self, instance: Model) -> bool:
         return not self.door.groups.isdisjoint(self.binding.group_names(instance))
@@ -226,10 +253,32 @@ class BindingConsumer(AsyncAPIConsumer):
         if unknown:
             raise exceptions.ValidationError(unknown)
         serializer.is_valid(raise_exception=True)
+        key = self.binding.model._meta.pk.name
+        if instance is not None and serializer.validated_data.get(key, instance.pk) != instance.pk:
+            # Saved with another key it would be another row.
+            raise exceptions.ValidationError({key: ["A primary key can't be changed."]})
         return serializer
+
+    def _expect(self, instance: Model, expect: Any) -> None:
+        """The row must still be as the client last saw it, as far as it says so."""
+        if expect is None:
+            return
+        if not isinstance(expect, Mapping):
+            raise exceptions.ValidationError({"expect": ["This must be an object."]})
+        answer = self._answer(instance)
+        unknown = {name: ["There is no such field."] for name in expect if name not in answer.data}
+        if unknown:
+            raise exceptions.ValidationError(unknown)
+        if any(answer.data[name] != value for name, value in expect.items()):
+            raise Changed(answer)
 
     def _answer(self, instance: Model) -> Answer:
         return Answer(self.binding.key(instance), json.loads(self.binding.fragment(instance)))
+
+    def _answer_anew(self, instance: Model) -> Answer:
+        """The row as it was written; no data if it is none of the binding's any more."""
+        stored = self.binding.queryset().filter(pk=instance.pk).first()
+        return Answer(self.binding.key(instance), None) if stored is None else self._answer(stored)
 
     # On the way in and out
 
@@ -255,7 +304,8 @@ class BindingConsumer(AsyncAPIConsumer):
             error = exceptions.APIException("Something went wrong on the server.")
         errors = error.detail if isinstance(error.detail, list) else [error.detail]
         status = error.status_code
-        await self.reply(action, errors=errors, status=status, request_id=request_id)
+        pk, data = error.answer if isinstance(error, Changed) else (None, None)
+        await self.reply(action, data, errors, status, request_id=request_id, pk=pk)
 
     async def reply(
         self,
@@ -330,7 +380,7 @@ def current_user(scope: Mapping[str, Any]) -> AbstractBaseUser | AnonymousUser:
     if user is None or not user.is_authenticated:
         return AnonymousUser()
     # Some other middleware said who it is; it stays so for as long as the account is active.
-    found = type(user)._default_manager.filter(pk=user.pk).first()
+    found = user.__class__._default_manager.filter(pk=user.pk).first()
     return found if found is not None and found.is_active else AnonymousUser()
 
 

@@ -87,7 +87,7 @@ class Session:
             stream, payload = protocol.parse(text)
             door = self.doors.get(stream)
             if door is None:
-                raise FrameError(404, "There is no such stream.", stream=stream)
+                raise _unknown_stream(stream, payload)
             door.received(payload)
         except FrameError as error:
             await self.connection.reply(protocol.error_reply(error))
@@ -116,3 +116,17 @@ class Session:
 
     def _bound(self) -> list[Door]:
         return [door for door in self.doors.values() if isinstance(door, Door)]
+
+
+def _unknown_stream(stream: str, payload: Any) -> FrameError:
+    """The answer to a frame for a stream that isn't: tied to none, but to its request."""
+    try:
+        request = protocol.request(stream, payload)
+    except FrameError:
+        request = protocol.Request(protocol.ERROR, None, {})
+    return FrameError(
+        404,
+        "There is no such stream.",
+        action=request.action,
+        request_id=request.request_id,
+    )

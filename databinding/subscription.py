@@ -28,6 +28,8 @@ class Subscription:
     BUSY = 0.005
     #: Seconds until another try where a snapshot is needed and the database is away.
     AWAY = 1.0
+    #: Replies that wait for a window before whoever sends more of them waits too.
+    WAITING_REPLIES = 16
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Subscription:
         self._texts: deque[str] = deque(joined.frames.texts)
         self._target = joined.frames.number
         self._replies: deque[tuple[int, str]] = deque()
+        self._room = asyncio.Event()
         self._fetching: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
 
@@ -79,6 +82,8 @@ class Subscription:
             self._fetching.cancel()
         for _, text in self._replies:
             self.connection.send_soon(text)
+        self._replies.clear()
+        self._room.set()
 
     @property
     def loading(self) -> bool:
@@ -118,14 +123,20 @@ class Subscription:
             self._send(frames)
             self.deliver()
 
-    def reply(self, text: str) -> None:
-        """Send a reply after everything that the audience has news of by now."""
+    async def reply(self, text: str) -> None:
+        """Send a reply after everything that the audience has news of by now.
+
+        Returns early while few replies wait; else when the client has acknowledged enough.
+        """
         number = self.audience.number
         if self.ended or (number <= self.number and not self.loading):
             self.connection.send_soon(text)
         else:
             self._replies.append((number, text))
             self.deliver()
+            if len(self._replies) >= self.WAITING_REPLIES:
+                self._room.clear()
+                await self._room.wait()
 
     def _next_frames(self) -> bool:
         try:
@@ -154,6 +165,8 @@ class Subscription:
             self.in_flight += 1
         while self._replies and self._replies[0][0] <= self.number:
             self.connection.send_soon(self._replies.popleft()[1])
+        if len(self._replies) < self.WAITING_REPLIES:
+            self._room.set()
 
     def _try_again(self) -> None:
         self._retry = None

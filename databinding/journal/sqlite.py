@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from django.db import OperationalError
 from django.utils import timezone
@@ -27,10 +30,21 @@ class SQLiteJournal(Journal):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        # Otherwise atomic() begins with IMMEDIATE, where the project asks for it (it should), and
-        # every read would take the one write lock.
-        self.connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
-        self._version: object = None
+        self._version: tuple[int, int | None] | None = None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        connection: Any = self.connection
+        # Connecting sets the mode, to what the project asks for: IMMEDIATE, it should. With that
+        # every read would wait for the one write lock, and take it.
+        connection.ensure_connection()
+        mode = connection.transaction_mode
+        connection.transaction_mode = "DEFERRED"
+        try:
+            with super().snapshot():
+                yield
+        finally:
+            connection.transaction_mode = mode
 
     def grown(self) -> bool:
         with self.connection.cursor() as cursor:
@@ -40,9 +54,11 @@ class SQLiteJournal(Journal):
             version = (cursor.fetchone()[0], self._inode())
         if version == self._version:
             return False
-        if self._version is not None and version[1] != self._version[1]:  # type: ignore[index]
+        if self._version is not None and version[1] != self._version[1]:
             self.connection.close()
-        self._version = version
+            self._version = None  # The next connection counts anew.
+        else:
+            self._version = version
         return True
 
     def _inode(self) -> int | None:

@@ -74,9 +74,12 @@ def wanted(alias: str) -> dict[str, str]:
         return {}
     connection = connections[alias]
     dialect = _DIALECTS[connection.vendor]
+    # An app may not be migrated yet, or not any more; its tables' turn comes with it.
+    tables = set(connection.introspection.table_names())
     return {
         _name(watch, operation): sql
         for watch in watches(alias)
+        if watch.table in tables
         for operation, sql in dialect.statements(connection, watch, _name)
     }
 
