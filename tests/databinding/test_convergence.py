@@ -38,7 +38,11 @@ class Writer:
         self.tags = [tag.pk for tag in Tag.objects.all()] or [
             Tag.objects.create(name=name).pk for name in "xy"
         ]
+        for place in range(ROOMS):
+            self.create(place, place)
+        Named.objects.exclude(code="counter").delete()
         Named.objects.update_or_create(code="counter", defaults={"value": 0})
+        self.named_come(0, 5)
 
     def message(self, place):
         return Message.objects.order_by("pk")[place : place + 1].first()
@@ -86,6 +90,17 @@ class Writer:
     def tag(self, place, number):
         if message := self.message(place):
             message.tags.set(self.tags[: number % 3])
+
+    def named_come(self, place, number):
+        Named.objects.bulk_create(
+            [Named(code=f"n{n}", value=place) for n in range(number)], ignore_conflicts=True
+        )
+
+    def named_change(self, place, number):
+        Named.objects.filter(code__gt=f"n{number}").update(value=place)
+
+    def named_go(self, place, number):
+        Named.objects.filter(code=f"n{number}").delete()
 
     def raw(self, place, number):
         with connection.cursor() as cursor:
@@ -255,7 +270,7 @@ PROGRAMS = settings(
     [
         {},
         {"KEY_LIMIT": 3, "BATCH_LIMIT": 2, "SNAPSHOT_CHUNK": 1},
-        {"GROUP_LIMIT": 1, "SNAPSHOT_CHUNK": 2, "PASS_PAUSE": 0.001},
+        {"GROUP_LIMIT": 1, "KEY_LIMIT": 4, "SNAPSHOT_CHUNK": 2},
     ],
     ids=["defaults", "tight limits", "paged groups"],
 )
