@@ -78,9 +78,6 @@ def parse(text: str) -> tuple[str, Any]:
     """A client's frame: the stream's name and the payload. Raises `FrameError`."""
     try:
         frame = json.loads(text, parse_constant=_refuse_constant)
-        # JSON may spell half a surrogate pair, which no UTF-8 text (database, answer) can hold.
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(frame, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise FrameError(400, "The frame isn't valid JSON.") from None
     if not isinstance(frame, dict):
@@ -90,6 +87,10 @@ def parse(text: str) -> tuple[str, Any]:
         raise FrameError(400, 'The frame must name its "stream".')
     if "payload" not in frame:
         raise FrameError(400, 'The frame must have a "payload".', stream=stream)
+    # JSON may spell half a surrogate pair, which no UTF-8 text (database, answer) can hold.
+    if ("\\ud" in text or "\\uD" in text) and not _has_utf8(frame):
+        known = stream if _has_utf8(stream) else None
+        raise FrameError(400, "The frame has half a surrogate pair in it.", stream=known)
     return stream, frame["payload"]
 
 
@@ -107,6 +108,14 @@ def request(stream: str, payload: Any) -> Request:
             400, 'The payload must name its "action".', stream=stream, request_id=request_id
         )
     return Request(action, request_id, body)
+
+
+def _has_utf8(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> None:

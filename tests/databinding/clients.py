@@ -11,6 +11,8 @@ from copy import deepcopy
 
 from channels.testing import WebsocketCommunicator
 
+from databinding.websockets import WebSocketDemultiplexer
+
 #: Seconds after which what should have come hasn't.
 PATIENCE = 10
 
@@ -77,7 +79,10 @@ class Client:
         )
 
     async def send_text(self, text):
-        await self._communicator.send_to(text_data=text)
+        await self.send_message({"type": "websocket.receive", "text": text})
+
+    async def send_message(self, message):
+        await self._communicator.send_input(message)
 
     async def receive_text(self):
         return await self._communicator.receive_from(timeout=PATIENCE)
@@ -132,3 +137,12 @@ class Client:
 
     async def nothing_comes(self):
         return await self._communicator.receive_nothing(timeout=0.2, interval=0.01)
+
+
+def named(consumers, groups):
+    """A demultiplexer of these streams whose connections are all in these groups."""
+    return type(
+        "Demultiplexer",
+        (WebSocketDemultiplexer,),
+        {"consumers": consumers, "connection_groups": lambda self: groups},
+    )
