@@ -197,6 +197,7 @@ class Binding:
             if cls.serializer_class is not None
             else ",".join(cls.field_names())
         )
+        described = " ".join((described, *cls.extra_names()))
         text = f"{cls.__module__}.{cls.__qualname__} {cls.label()} {described}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,5 +1,7 @@
 import pytest
 
+from databinding import capture
+from databinding.binding import registry
 from databinding.relay import stop_relays
 
 
@@ -8,3 +10,13 @@ def no_relay_left():
     """A relay belongs to the test whose database it reads."""
     yield
     stop_relays()
+
+
+@pytest.fixture
+def registry_as_it_was():
+    """Bindings that a test declares are gone after it."""
+    before = list(registry)
+    capture.connect()
+    yield
+    registry[:] = before
+    capture.bound_labels.cache_clear()
