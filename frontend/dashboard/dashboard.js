@@ -25,7 +25,8 @@ ints.on("change", (change) => {
   drawExtent();
 });
 ints.on("state", ({ state }) => {
-  if (state === "live") grid.resume();
+  // After the rows that came with it: those that changed while we were away say so themselves.
+  if (state === "live") queueMicrotask(() => grid.resume());
   drawExtent();
 });
 live.on("state", ({ state, since }) => {

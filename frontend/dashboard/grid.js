@@ -70,18 +70,14 @@ export class Grid {
    */
   interrupt(time) {
     this.#asOf = time;
-    for (const tile of this.tiles.values()) tile.interrupt();
+    for (const tile of this.tiles.values()) tile.interrupt(time);
     this.#drawAges();
   }
 
   /** The rows are what the database holds again. */
   resume() {
     this.#asOf = null;
-    for (const tile of this.tiles.values()) {
-      const unknown = tile.edit.state === "unknown";
-      tile.edit.settle(tile.data.value);
-      if (unknown) this.#mark(tile);
-    }
+    for (const tile of this.tiles.values()) tile.resume(Date.now());
     this.#drawAges();
   }
 

@@ -25,13 +25,33 @@ export class History {
     this.#gap = false;
   }
 
-  /** The connection was lost: the next point doesn't continue the line. */
-  gap() {
-    this.#gap = this.#points.length > 0;
+  /**
+   * The connection was lost: until then the last value held, the next point doesn't continue the line.
+   *
+   * @param {number} time
+   */
+  gap(time) {
+    const last = this.#last;
+    if (last === undefined || this.#gap) return;
+    this.push(time, last.value);
+    this.#gap = true;
+  }
+
+  /**
+   * The connection is back: where no other value came with it, the last one holds again.
+   *
+   * @param {number} time
+   */
+  resume(time) {
+    if (this.#gap && this.#last) this.push(time, this.#last.value);
   }
 
   /** @returns {Point[]} oldest first */
   points() {
     return [...this.#points.slice(this.#next), ...this.#points.slice(0, this.#next)];
+  }
+
+  get #last() {
+    return this.#points[(this.#next + this.#capacity - 1) % this.#capacity];
   }
 }

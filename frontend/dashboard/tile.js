@@ -93,9 +93,23 @@ export class Tile {
     this.#events.dirty(this);
   }
 
-  /** What comes now doesn't continue what came before. */
-  interrupt() {
-    this.#history.gap();
+  /**
+   * The connection was lost: what comes now doesn't continue what came before.
+   *
+   * @param {number} time
+   */
+  interrupt(time) {
+    this.#history.gap(time);
+  }
+
+  /**
+   * The rows are what the database holds again.
+   *
+   * @param {number} time
+   */
+  resume(time) {
+    this.#history.resume(time);
+    this.edit.settle(this.data.value);
     this.#events.dirty(this);
   }
 

@@ -16,7 +16,7 @@ export const DEFAULTS = {
   /** How long an unanswered handshake is waited for. */
   openTimeout: 10_000,
   /** A connection this old resets the backoff. */
-  stableAfter: 10_000,
+  stableAfter: 5_000,
   /** Not connected for this long is called offline. */
   offlineAfter: 5_000,
   /** A request made while not connected waits this long before it is rejected unsent. */
@@ -24,7 +24,7 @@ export const DEFAULTS = {
   /** A request that was sent waits this long for its answer. */
   replyTimeout: 30_000,
   /** Delays between tries to connect. */
-  backoff: { floor: 100, base: 1_000, cap: 20_000 },
+  backoff: { floor: 100, base: 500, cap: 20_000 },
   /** The same after the server found us too fast (close code 4429). */
   penalty: { floor: 15_000, base: 30_000, cap: 60_000 },
   /** Delays before a subscription is tried again that the server could not serve just now. */

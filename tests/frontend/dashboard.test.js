@@ -33,15 +33,27 @@ test("a history is capped and keeps the newest, oldest first", () => {
   assert.deepEqual(history.points().map(({ value }) => value), [30, 40, 50]);
 });
 
-test("a gap stands before the point that comes after it, and nowhere if nothing came before", () => {
-  const history = new History(5);
-  history.gap();
-  history.push(1, 1);
-  history.gap();
-  history.gap();
-  history.push(2, 2);
-  history.push(3, 3);
-  assert.deepEqual(history.points().map(({ gap }) => gap), [false, true, false]);
+test("a lost connection ends the line, and what comes after begins a new one", () => {
+  const history = new History(9);
+  history.gap(0); // nothing to end
+  history.push(1, 10);
+  history.gap(2);
+  history.gap(3); // still lost
+  history.push(4, 20);
+  history.resume(5); // a value came with it
+  assert.deepEqual(history.points(), [
+    { time: 1, value: 10, gap: false },
+    { time: 2, value: 10, gap: false },
+    { time: 4, value: 20, gap: true },
+  ]);
+});
+
+test("a value that is the same after a lost connection begins its line again", () => {
+  const history = new History(9);
+  history.push(1, 10);
+  history.gap(2);
+  history.resume(5);
+  assert.deepEqual(history.points().at(-1), { time: 5, value: 10, gap: true });
 });
 
 test("a sparkline goes in steps from the oldest point to now", () => {
