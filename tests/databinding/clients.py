@@ -43,6 +43,16 @@ def apply(rows, frame, *, loading=None):
     return frame.get("cursor")
 
 
+async def eventually(condition):
+    """Wait for what no frame tells of."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110  (there is no event to await)
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError("It did not become true.") from None
+
+
 class Client:
     """A websocket client with a copy of each stream that it subscribes to."""
 
