@@ -399,6 +399,30 @@ async def test_a_large_group_is_paged_and_live():
             await ends_equal(client)
 
 
+async def test_a_paged_snapshots_cursor_covers_no_more_than_its_first_page(monkeypatch):
+    """What changes in a page that was sent already is in what its client resumes with."""
+    from databinding import reading
+
+    first, *_ = await create(*(f"n{i}" for i in range(8)))
+    read_page = reading.read_page
+
+    def read_page_while_somebody_writes(binding, after, size):
+        if after == first + 2:
+            other_program(f"UPDATE talk_integervalue SET value = 5 WHERE id = {first}")
+        return read_page(binding, after, size)
+
+    monkeypatch.setattr(reading, "read_page", read_page_while_somebody_writes)
+    with override_settings(DATABINDING={"GROUP_LIMIT": 1, "SNAPSHOT_CHUNK": 3}):
+        async with Client(Demultiplexer) as client:
+            await client.subscribe("intval")
+            held, cursor = client.rows["intval"], client.cursors["intval"]
+        assert held[first]["value"] == 0
+        async with Client(Demultiplexer) as client:
+            client.rows["intval"] = held
+            assert await client.subscribe("intval", cursor=cursor) is True
+            await ends_equal(client)
+
+
 async def test_a_client_that_does_not_acknowledge_gets_the_latest_states():
     """With its window closed a client gets nothing more; opened, only what is then."""
     (pk,) = await create("a")

@@ -1,0 +1,1 @@
+"""Measurements: `scripts/bench`. Nothing here is a test; nothing here asserts a time."""
