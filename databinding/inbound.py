@@ -10,6 +10,7 @@ and works on the rows that the connection's groups see.
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -295,6 +296,11 @@ class BindingConsumer(AsyncAPIConsumer):
         known = action in self.available_actions
         if known and action not in ("create", "update", "delete", "list", "retrieve"):
             await self._in_database(self._permit, action, kwargs.get("pk"))
+            method = getattr(self, self.available_actions[action])
+            try:
+                inspect.signature(method).bind(action=action, request_id=None, **kwargs)
+            except TypeError:
+                raise exceptions.ParseError("These aren't the action's parameters.") from None
 
     async def handle_exception(self, exc: Exception, action: str | None, request_id: Any) -> None:
         """Every exception is an answer: it never disturbs another request, stream or client."""

@@ -83,7 +83,7 @@ class Client:
     async def __aexit__(self, *exc_info):
         await self._communicator.disconnect(timeout=PATIENCE)
 
-    async def send(self, stream, action, **payload):
+    async def send(self, stream, action, /, **payload):
         await self.send_text(
             json.dumps({"stream": stream, "payload": {"action": action, **payload}})
         )
@@ -114,7 +114,7 @@ class Client:
                     await self.send(stream, "ack", frames=1)
         return frame
 
-    async def ask(self, stream, action, **payload):
+    async def ask(self, stream, action, /, **payload):
         """Send a request; return its reply, applying whatever comes before it."""
         self._request_id += 1
         request_id = self._request_id
