@@ -53,6 +53,13 @@ async def eventually(condition):
         raise AssertionError("It did not become true.") from None
 
 
+async def stays(condition):
+    """What is so goes on being so, for a moment at least."""
+    for _ in range(20):
+        assert condition()
+        await asyncio.sleep(0.01)
+
+
 class Client:
     """A websocket client with a copy of each stream that it subscribes to."""
 
@@ -147,6 +154,92 @@ class Client:
 
     async def nothing_comes(self):
         return await self._communicator.receive_nothing(timeout=0.2, interval=0.01)
+
+
+class Socket:
+    """A websocket as the server has it: its `send` waits where the client doesn't read."""
+
+    def __init__(self, demultiplexer, *, modern=True):
+        self.sent = []
+        self.stalled = False
+        self._inbox = asyncio.Queue()
+        self._application = demultiplexer.as_asgi()
+        self._scope = {
+            "type": "websocket",
+            "path": "/stream/",
+            "headers": [],
+            "subprotocols": ["databinding"] if modern else [],
+        }
+
+    async def __aenter__(self):
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._before_stall = None
+        self._inbox.put_nowait({"type": "websocket.connect"})
+        self._task = asyncio.create_task(
+            self._application(self._scope, self._inbox.get, self._send)
+        )
+        await eventually(lambda: self.sent)
+        assert self.sent.pop(0)["type"] == "websocket.accept"
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self._reading.set()
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await asyncio.wait_for(self._task, PATIENCE)
+
+    async def _send(self, message):
+        self.sent.append(message)
+        if message["type"] == "websocket.close":
+            return
+        if self._before_stall is not None:
+            if self._before_stall == 0:
+                self._reading.clear()
+            self._before_stall -= 1
+        if not self._reading.is_set():
+            self.stalled = True
+            await self._reading.wait()
+
+    def stall(self, after=0):
+        """From the frame after so many on, the client reads nothing more."""
+        self._before_stall = after
+
+    def read_on(self):
+        self._before_stall = None
+        self.stalled = False
+        self._reading.set()
+
+    def say(self, stream, action, **payload):
+        text = json.dumps({"stream": stream, "payload": {"action": action, **payload}})
+        self._inbox.put_nowait({"type": "websocket.receive", "text": text})
+
+    def handed_over(self):
+        """Has the server taken in what the client said?"""
+        return self._inbox.empty()
+
+    def frames(self):
+        return [json.loads(one["text"]) for one in self.sent if one["type"] == "websocket.send"]
+
+    def copy(self, stream):
+        rows, loading = {}, []
+        for frame in self.frames():
+            if frame["stream"] == stream and frame["payload"]["action"] in ("snapshot", "batch"):
+                apply(rows, frame, loading=loading)
+        return rows
+
+    async def until(self, stream, rows):
+        await eventually(lambda: self.copy(stream) == rows)
+
+    async def reply(self, request_id):
+        def found():
+            return [
+                frame["payload"]
+                for frame in self.frames()
+                if frame["payload"].get("request_id") == request_id
+            ]
+
+        await eventually(found)
+        return found()[0]
 
 
 def named(consumers, groups):
