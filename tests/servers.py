@@ -1,7 +1,7 @@
 """Real processes on the test database: ASGI servers that can be killed and started again, and
 `manage.py` commands.
 
-    server = Server("daphne", database)
+    server = Server("daphne", database)     # or "uvicorn", or "runserver"
     server.start()              # answers HTTP when this returns
     server.url, server.websocket_url
     server.kill()               # as `kill -9`: connections break, new ones are refused
@@ -23,11 +23,12 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMANDS = {
-    "daphne": "daphne --bind 127.0.0.1",
+    "daphne": "-m daphne --bind 127.0.0.1 --port {port} {application}",
     "uvicorn": (
-        "uvicorn --host 127.0.0.1 --ws websockets-sansio --ws-per-message-deflate false"
-        " --timeout-graceful-shutdown 3"
+        "-m uvicorn --host 127.0.0.1 --port {port} --ws websockets-sansio"
+        " --ws-per-message-deflate false --timeout-graceful-shutdown 3 {application}"
     ),
+    "runserver": "manage.py runserver 127.0.0.1:{port}",
 }
 #: How long a process may take to start or to stop, in seconds, on a busy machine.
 PATIENCE = 30
@@ -38,8 +39,8 @@ def environment(database, settings="dashboard.settings", **more):
     return os.environ | {
         "DATABASE_URL": f"sqlite:///{database}",
         "DJANGO_SETTINGS_MODULE": settings,
-        "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(CHECKOUT),
         **more,
     }
 
@@ -73,7 +74,7 @@ def reserve_port():
 
 
 class Server:
-    """A server process, `daphne` or `uvicorn`, on a port that stays its own between its lives.
+    """A server process on a port that stays its own between its lives.
 
     The port is reserved rather than inherited as a listening socket: while no server runs,
     connections are refused, as they are when a real one is down.
@@ -86,6 +87,7 @@ class Server:
         *,
         application="dashboard.asgi:application",
         settings="dashboard.settings",
+        folder=CHECKOUT,
         **more,
     ):
         self._reservation = reserve_port()
@@ -93,19 +95,21 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.websocket_url = f"ws://127.0.0.1:{self.port}"
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed in close()
-        self._command = [sys.executable, "-m", *COMMANDS[kind].split(), "--port", str(self.port)]
-        self._command.append(application)
-        self._environment = environment(database, settings, **more)
+        line = COMMANDS[kind].format(port=self.port, application=application)
+        self._command = [sys.executable, *line.split()]
+        self._folder = folder
+        self._environment = environment(database, settings, **more, PYTHONPATH=str(folder))
         self.process = None
 
     def start(self):
         """Start the process; return when it answers."""
         self.process = subprocess.Popen(
             self._command,
-            cwd=CHECKOUT,
+            cwd=self._folder,
             env=self._environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # with the child that `runserver` has, one group
         )
         deadline = time.monotonic() + PATIENCE
         while not self.answers():
@@ -126,7 +130,7 @@ class Server:
 
     def kill(self):
         """End it as a crash would."""
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -46,14 +47,15 @@ async def browser(chromium):
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser):
     """A function that opens an address in a browser of its own, logged in as `user` if given:
-    `page = await open_page(server.url, user=staff)`. A script error on any page fails the test."""
+    `page = await open_page(server.url, user=staff)`. `prepare(page)` is called before it loads.
+    A script error on any page fails the test."""
     contexts, errors = [], []
 
     def listen(message):
         if message.type == "error" and not message.text.startswith(OUTAGE):
             errors.append(f"{message.text} {message.location}")
 
-    async def open_page(url, user=None, **options):
+    async def open_page(url, user=None, prepare=None, **options):
         context = await browser.new_context(**options)
         contexts.append(context)
         if user is not None:
@@ -61,6 +63,8 @@ async def open_page(browser):
         page = await context.new_page()
         page.on("console", listen)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        if prepare is not None:
+            await prepare(page)
         await page.goto(url)
         return page
 
@@ -76,4 +80,5 @@ def session_cookie(user, url):
     client = Client()
     client.force_login(user)
     name = settings.SESSION_COOKIE_NAME
-    return {"name": name, "value": client.cookies[name].value, "url": url}
+    domain = urlsplit(url).hostname
+    return {"name": name, "value": client.cookies[name].value, "domain": domain, "path": "/"}

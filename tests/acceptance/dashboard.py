@@ -1,0 +1,105 @@
+"""What the tests see and do on the dashboard.
+
+page = await open_page(server.url)
+await shows(page, {"pump": 1})          # waits until the tiles are these, no more and no less
+await edit(page, "pump", "2")           # types it over the number, Enter
+await standing(page, "live")            # waits for the connection to be in this state
+"""
+
+import json
+
+from asgiref.sync import sync_to_async
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+from playwright.async_api import expect
+
+from tests.servers import PATIENCE
+from values.models import IntegerValue
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+#: The tiles as {name: number}; thousands apart, minus as it is printed.
+TILES = """() => Object.fromEntries([...document.querySelectorAll(".tile")].map((tile) => [
+  tile.querySelector(".name").textContent,
+  Number(tile.querySelector(".value").textContent.replaceAll(",", "").replace("\\u2212", "-")),
+]))"""
+EQUAL = f"""(expected) => {{
+  const shown = ({TILES})();
+  const names = Object.keys(expected);
+  return Object.keys(shown).length === names.length
+    && names.every((name) => shown[name] === expected[name]);
+}}"""
+
+
+async def shows(page, values):
+    """Wait until the page shows these values and no others."""
+    try:
+        await page.wait_for_function(EQUAL, arg=values, timeout=PATIENCE * 1000)
+    except PlaywrightTimeout:
+        assert await page.evaluate(TILES) == values
+
+
+async def shows_the_database(*pages):
+    """Wait until the pages show what the database holds; nobody may be writing."""
+    stored = await in_database()
+    for page in pages:
+        await shows(page, stored)
+
+
+@sync_to_async
+def in_database():
+    return dict(IntegerValue.objects.values_list("name", "value"))
+
+
+async def standing(page, *words):
+    """Wait until the page says one of these of its connection; return which."""
+    await page.wait_for_function(
+        "(words) => words.includes(document.body.dataset.standing)",
+        arg=words,
+        timeout=PATIENCE * 1000,
+    )
+    return await page.evaluate("document.body.dataset.standing")
+
+
+def tile(page, name):
+    return page.locator(".tile").filter(has=page.get_by_role("heading", name=name, exact=True))
+
+
+async def edit(page, name, text):
+    """Type this over the number, and Enter."""
+    await open_editor(page, name)
+    await page.keyboard.insert_text(text)
+    await page.keyboard.press("Enter")
+
+
+async def open_editor(page, name):
+    """Click the number; the editor stands open with its text selected."""
+    await tile(page, name).locator("button.value").click()
+    await expect(tile(page, name).locator(".editor input")).to_be_focused()
+
+
+async def tab_to(page, target):
+    """Press Tab until the target has the focus, as somebody without a mouse would."""
+    for _ in range(40):
+        await page.keyboard.press("Tab")
+        if await target.evaluate("(element) => element === document.activeElement"):
+            return
+    raise AssertionError(f"Tab doesn't reach {target}.")
+
+
+class Frames:
+    """What the server sent on a page's websockets: `open_page(url, prepare=frames.listen)`."""
+
+    def __init__(self):
+        self.received = []
+
+    async def listen(self, page):
+        page.on("websocket", lambda socket: socket.on("framereceived", self._take))
+
+    def _take(self, text):
+        if text != "pong!":
+            self.received.append(json.loads(text))
+
+    def resumed(self):
+        """Of each subscription so far, whether it was resumed."""
+        payloads = [frame["payload"] for frame in self.received]
+        return [one["data"]["resumed"] for one in payloads if one["action"] == "subscribe"]
