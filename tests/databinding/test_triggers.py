@@ -1,0 +1,331 @@
+"""Triggers: made from the bindings, kept in step by migrate, in force for every program."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from django.core.management import call_command
+from django.db import connection, models, transaction
+from django.test.utils import isolate_apps
+
+from databinding import triggers
+from databinding.checks import check_triggers
+from databinding.models import JournalEntry
+from databinding.triggers import Watch
+from databinding.websockets import WebsocketBinding
+from tests.databinding.clients import Client
+from tests.servers import PATIENCE, command
+from tests.shapes.models import Base, Child, Message, Named, Paper, Room, Tag
+from tests.talk.bindings import Demultiplexer
+from tests.talk.models import IntegerValue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TABLES = {
+    ("values_integervalue", "id", "values.integervalue"),
+    ("talk_integervalue", "id", "talk.integervalue"),
+    ("shapes_message", "id", "shapes.message"),
+    ("shapes_message_tags", "message_id", "shapes.message"),
+    ("shapes_paper", "id", "shapes.paper"),
+    ("shapes_child", "base_ptr_id", "shapes.child"),
+    ("shapes_base", "id", "shapes.child"),
+    ("shapes_named", "code", "shapes.named"),
+}
+
+
+def execute(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def there():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'")
+        return cursor.fetchall()
+
+
+@pytest.fixture
+def keys():
+    """A function that returns the keys journalled since it was last asked."""
+    seen = 0
+
+    def since():
+        nonlocal seen
+        found = list(JournalEntry.objects.filter(id__gt=seen).order_by("id"))
+        seen = found[-1].id if found else seen
+        return [(one.model, one.key) for one in found]
+
+    since()
+    return since
+
+
+# Where they are
+
+
+def test_each_bound_table_is_watched():
+    """Tables of models, their parents and their many-to-many are watched, each once."""
+    assert sorted(triggers.watches("default")) == sorted(Watch(*table) for table in TABLES)
+
+
+def test_migrate_installed_them():
+    """The test database was made by `migrate`: three triggers stand on each watched table."""
+    found = [table for table, name in there()]
+    assert sorted(found) == sorted(table for table, _, _ in TABLES for _ in range(3))
+    assert not triggers.drift("default")
+
+
+def test_installing_again_changes_nothing(keys):
+    """Where all is in step, nothing is made anew and nothing is journalled."""
+    before = there()
+    assert not triggers.install("default")
+    call_command("migrate", verbosity=0)
+    assert there() == before
+    assert keys() == []
+
+
+# What they see
+
+
+def test_statements_journal_their_keys(keys):
+    """Insert, update and delete journal the keys of the rows that they touch."""
+    one, two = [IntegerValue.objects.create(name=name).pk for name in "ab"]
+    label = "talk.integervalue"
+    assert keys() == [(label, str(one)), (label, str(two))]
+    IntegerValue.objects.update(value=1)
+    assert sorted(keys()) == sorted([(label, str(one)), (label, str(two))])
+    IntegerValue.objects.filter(pk=one).delete()
+    assert keys() == [(label, str(one))]
+    IntegerValue.objects.filter(name="none").update(value=2)
+    assert keys() == []
+
+
+def test_a_changed_key_journals_both(keys):
+    """An update of the primary key touches the row that is gone and the one that came."""
+    Named.objects.create(code="old")
+    keys()
+    Named.objects.filter(code="old").update(code="new")
+    assert sorted(keys()) == [("shapes.named", "new"), ("shapes.named", "old")]
+
+
+def test_keys_are_journalled_as_the_database_holds_them(keys):
+    """A UUID's key is journalled, and read back as the wire has it."""
+    from tests.shapes.bindings import PaperBinding
+
+    paper = Paper.objects.create(amount=1)
+    ((label, key),) = keys()
+    assert label == "shapes.paper"
+    assert PaperBinding.key_from_text(key) == str(paper.pk)
+
+
+def test_many_to_many_journals_the_owner(keys):
+    """Rows of a many-to-many's table journal the key of the bound side, from either end."""
+    message = Message.objects.create(room=Room.objects.create(name="r"), text="x")
+    tag = Tag.objects.create(name="t")
+    owner = ("shapes.message", str(message.pk))
+    keys()
+    message.tags.add(tag)
+    assert keys() == [owner]
+    tag.message_set.clear()
+    assert keys() == [owner]
+    message.tags.set([tag])
+    tag.delete()
+    assert keys() == [owner, owner]
+
+
+def test_a_parents_row_journals_its_child(keys):
+    """A write to a multi-table child's parent is a change of the child."""
+    child = Child.objects.create(title="t")
+    assert set(keys()) == {("shapes.child", str(child.pk))}
+    Base.objects.filter(pk=child.pk).update(title="u")
+    assert keys() == [("shapes.child", str(child.pk))]
+
+
+def test_other_programs_are_seen(keys):
+    """What writes to the file without Django is journalled as well."""
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=20)) as other, other:
+        other.execute("INSERT INTO talk_integervalue (id, name, value) VALUES (7, 'a', 1)")
+    assert keys() == [("talk.integervalue", "7")]
+
+
+def test_what_is_rolled_back_is_not_journalled(keys):
+    """Key and row become visible together, or neither does."""
+    with transaction.atomic():
+        kept = IntegerValue.objects.create(name="kept")
+        savepoint = transaction.savepoint()
+        IntegerValue.objects.create(name="undone")
+        transaction.savepoint_rollback(savepoint)
+    with transaction.atomic():
+        IntegerValue.objects.create(name="undone too")
+        transaction.set_rollback(True)
+    assert keys() == [("talk.integervalue", str(kept.pk))]
+
+
+def test_tags_are_random(keys):
+    """Each journalled key has a tag of its own, by which another journal is told."""
+    IntegerValue.objects.bulk_create(IntegerValue(name=f"n{i}") for i in range(50))
+    assert len(set(JournalEntry.objects.values_list("tag", flat=True))) == 50
+
+
+def test_a_table_with_an_odd_name(registry_as_it_was, keys):
+    """Quotes, blanks and percent signs in a table's name are no matter."""
+    with isolate_apps("tests.shapes"):
+
+        class Odd(models.Model):
+            class Meta:
+                app_label = "shapes"
+                db_table = "odd table's 100% name"
+
+            def __str__(self):
+                return str(self.pk)
+
+    class OddBinding(WebsocketBinding):
+        model = Odd
+        fields = "__all__"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Odd)
+    try:
+        assert len(triggers.install("default").missing) == 3
+        assert not triggers.drift("default")
+        keys()
+        odd = Odd.objects.create()
+        assert keys() == [("shapes.odd", str(odd.pk))]
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Odd)
+    assert not triggers.drift("default")
+
+
+# Out of step
+
+NAME = "talk_integervalue_update"
+
+
+def first_trigger():
+    return next(name for _, name in there() if NAME in name)
+
+
+def drop():
+    name = first_trigger()
+    execute(f"DROP TRIGGER {name}")
+    return "missing", name
+
+
+def alter():
+    name = first_trigger()
+    execute(f"DROP TRIGGER {name}")
+    execute(f"CREATE TRIGGER {name} AFTER UPDATE ON talk_integervalue BEGIN SELECT 1; END")
+    return "differing", name
+
+
+def leave_over():
+    name = "databinding_of_a_binding_that_is_gone"
+    execute(f"CREATE TRIGGER {name} AFTER UPDATE ON talk_integervalue BEGIN SELECT 1; END")
+    return "stale", name
+
+
+@pytest.mark.parametrize("meddle", [drop, alter, leave_over])
+def test_drift_is_named_and_migrate_ends_it(meddle, capsys, keys):
+    """A missing, differing or stale trigger is an error of check, and migrate puts it right."""
+    before = dict(connection_triggers())
+    assert check_triggers(databases=["default"]) == []
+    kind, name = meddle()
+    (error,) = check_triggers(databases=["default"])
+    assert error.id == "databinding.E004"
+    assert f"{kind}: {name}" in error.msg
+    assert check_triggers(databases=None) == []
+    call_command("migrate")
+    made = 0 if kind == "stale" else 1
+    expected = f"Live data binding: {made} triggers made, {1 - made} dropped on default"
+    assert expected in capsys.readouterr().out
+    assert dict(connection_triggers()) == before
+    assert check_triggers(databases=["default"]) == []
+    # Where one wasn't as it should be, anything may have changed.
+    assert keys() == ([] if kind == "stale" else [("talk.integervalue", None)])
+
+
+def connection_triggers():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        return cursor.fetchall()
+
+
+def remake(length):
+    """As a migration does on SQLite: a new table, the rows copied, the old one dropped."""
+    new = models.CharField(max_length=length, unique=True)
+    new.set_attributes_from_name("name")
+    new.model = IntegerValue
+    with connection.schema_editor() as editor:
+        editor.alter_field(IntegerValue, IntegerValue._meta.get_field("name"), new)
+
+
+async def test_a_remade_table_gets_its_triggers_back_and_pages_what_they_missed():
+    """SQLite drops a remade table's triggers; once they are back, pages are refreshed."""
+
+    @in_database
+    def lose_triggers():
+        remake(length=120)
+        (error,) = check_triggers(databases=["default"])
+        assert len(triggers.drift("default").missing) == 3
+        assert error.id == "databinding.E004"
+        IntegerValue.objects.update(value=5)
+
+    pk = (await in_database(IntegerValue.objects.create)(name="a")).pk
+    async with Client(Demultiplexer) as client:
+        await client.subscribe("intval")
+        await lose_triggers()
+        assert await client.nothing_comes()
+        await in_database(triggers.install)("default")
+        await client.until("intval", {pk: {"name": "a", "value": 5}})
+
+
+def test_uninstall_leaves_none():
+    """All triggers of ours can be dropped, and no others are."""
+    execute("CREATE TRIGGER mine AFTER UPDATE ON talk_integervalue BEGIN SELECT 1; END")
+    try:
+        triggers.uninstall("default")
+        assert there() == [("talk_integervalue", "mine")]
+    finally:
+        execute("DROP TRIGGER mine")
+    assert len(triggers.install("default").missing) == 3 * len(TABLES)
+
+
+# By migrate, on a database of its own
+
+
+def manage(database, *arguments):
+    with command(database, *arguments) as process:
+        printed, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    return printed
+
+
+def test_migrating_away_and_back(tmp_path):
+    """Apps may be migrated in any order, away and back; writes work at every step."""
+    database = tmp_path / "db.sqlite3"
+
+    def watched():
+        with closing(sqlite3.connect(database)) as db:
+            return db.execute(
+                "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
+            ).fetchone()
+
+    def write(name):
+        with closing(sqlite3.connect(database)) as db, db:
+            db.execute("INSERT INTO values_integervalue (name, value) VALUES (?, 1)", [name])
+
+    manage(database, "migrate", "databinding")
+    assert watched() == (0,)
+    assert "3 triggers made" in manage(database, "migrate", "values")
+    write("a")
+    manage(database, "migrate", "databinding", "zero")
+    assert watched() == (0,)
+    write("b")
+    assert "3 triggers made" in manage(database, "migrate")
+    write("c")
+    with closing(sqlite3.connect(database)) as db:
+        journal = db.execute("SELECT model, key FROM databinding_journal").fetchall()
+    assert journal == [("values.integervalue", None), ("values.integervalue", "3")]
+    manage(database, "migrate", "values", "zero")
+    assert watched() == (0,)
