@@ -1,0 +1,347 @@
+"""Journals: one suite for those of every database, then what is SQLite's own."""
+
+import os
+import secrets
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+from django.db.models import F
+
+from databinding import journal as journals
+from databinding.journal.sqlite import SQLiteJournal
+from databinding.models import Epoch, JournalEntry, Mark
+from databinding.positions import Position
+from databinding.relay import relay_for
+from tests.databinding.clients import Client, eventually
+from tests.servers import PATIENCE, command
+from tests.talk.bindings import Demultiplexer
+from tests.talk.models import IntegerValue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=["default"])
+def alias(request):
+    """Each database that has a journal; a database of another vendor joins here."""
+    return request.param
+
+
+@pytest.fixture
+def journal(alias):
+    opened = journals.open_journal(alias)
+    opened.new_epoch()
+    return opened
+
+
+def state_of(journal):
+    with journal.snapshot():
+        return journal.state()
+
+
+def honours(journal, position):
+    with journal.snapshot():
+        return journal.honours(position, journal.state())
+
+
+def keys_since(journal, position, limit=100):
+    with journal.snapshot():
+        return journal.keys_since(position, limit)
+
+
+def append(journal, *keys, label="m"):
+    journals.append(journal.alias, [(label, key) for key in keys])
+    return state_of(journal).position
+
+
+def age(seconds):
+    """Let it be later: the marks recorded so far are that much older."""
+    Mark.objects.update(recorded_at=F("recorded_at") - timedelta(seconds=seconds))
+
+
+class TestJournal:
+    """What the relay relies on, whatever the database."""
+
+    def test_without_an_epoch_there_is_no_state(self, journal):
+        """A journal that has lost its epoch has no state until it gets a new one."""
+        Epoch.objects.all().delete()
+        assert state_of(journal) is None
+        journal.new_epoch()
+        assert state_of(journal).epoch
+
+    def test_epochs_differ(self, journal):
+        """A new epoch is another one; the position stays."""
+        append(journal, "1")
+        before = state_of(journal)
+        journal.new_epoch()
+        after = state_of(journal)
+        assert after.epoch != before.epoch
+        assert after[1:] == before[1:]
+
+    def test_the_position_is_the_newest_key(self, journal):
+        """An empty journal is at the beginning; then each key moves the position."""
+        assert state_of(journal).position == (0, 0)
+        first = append(journal, "1")
+        second = append(journal, "2")
+        assert second.id > first.id > 0
+        assert state_of(journal).position == second
+
+    def test_keys_since_a_position(self, journal):
+        """What came after a position is told by label, each key once, NULL as None."""
+        start = append(journal, "0")
+        append(journal, "1", "2", "1", None)
+        middle = append(journal, "3", label="other")
+        append(journal, "4")
+        assert keys_since(journal, start) == {"m": {"1", "2", "4", None}, "other": {"3"}}
+        assert keys_since(journal, middle) == {"m": {"4"}}
+        assert keys_since(journal, state_of(journal).position) == {}
+
+    def test_more_keys_than_the_limit_are_not_told(self, journal):
+        """Up to the limit keys are told, beyond it none."""
+        start = append(journal, "0")
+        append(journal, *"12345")
+        assert keys_since(journal, start, limit=5) == {"m": set("12345")}
+        assert keys_since(journal, start, limit=4) is None
+
+    def test_positions_of_its_own_are_honoured(self, journal):
+        """A position that this journal was at is honoured, old or new."""
+        start = state_of(journal).position
+        old = append(journal, "1")
+        new = append(journal, "2")
+        assert [honours(journal, one) for one in (start, old, new)] == [True, True, True]
+
+    def test_a_foreign_position_is_not_honoured(self, journal):
+        """The witness must be there: this id with this tag."""
+        position = append(journal, "1")
+        assert not honours(journal, position._replace(tag=position.tag + 1))
+        assert not honours(journal, Position(position.id + 1, position.tag))
+        assert not honours(journal, Position(position.id - 1, position.tag))
+        assert not honours(journal, Position(-1, 0))
+        JournalEntry.objects.all().delete()
+        assert not honours(journal, position)
+
+    def test_a_position_ahead_is_not_honoured(self, journal):
+        """A restored journal doesn't honour what it hasn't seen yet, nor its ids' next owners."""
+        append(journal, "1")
+        ahead = append(journal, "2")
+        JournalEntry.objects.filter(id=ahead.id).delete()
+        assert not honours(journal, ahead)
+        JournalEntry.objects.create(id=ahead.id, model="m", key="x", tag=secrets.randbits(60))
+        assert not honours(journal, ahead)
+
+    def test_it_sees_one_state_inside_a_snapshot(self, journal, database):
+        """What is committed meanwhile is neither in the state nor among the keys."""
+        start = append(journal, "1")
+        with journal.snapshot():
+            assert journal.state().position == start
+            with closing(sqlite3.connect(database, timeout=0)) as other, other:
+                other.execute("INSERT INTO databinding_journal VALUES (99, 'm', '2', 5)")
+            assert journal.state().position == start
+            assert journal.keys_since(start, 10) == {}
+        assert keys_since(journal, start) == {"m": {"2"}}
+
+    def test_a_snapshot_is_not_part_of_a_transaction(self, journal):
+        """A snapshot inside a caller's transaction is refused: that one's view may never commit."""
+        with transaction.atomic(using=journal.alias), pytest.raises(RuntimeError, match="durable"):
+            state_of(journal)
+
+    def test_others_commits_make_it_grow(self, journal, database):
+        """`grown` tells of other connections' commits, once, and not of what is rolled back."""
+        journal.grown()
+        assert not journal.grown()
+        with closing(sqlite3.connect(database)) as other:
+            other.execute("INSERT INTO databinding_journal VALUES (99, 'm', '2', 5)")
+            assert not journal.grown()
+            other.rollback()
+            assert not journal.grown()
+            other.execute("INSERT INTO databinding_journal VALUES (99, 'm', '2', 5)")
+            other.commit()
+            assert journal.grown()
+            assert not journal.grown()
+
+    # Pruning
+
+    def test_nothing_younger_than_the_retention_is_dropped(self, journal):
+        """Only keys are dropped that had been committed when an old enough mark was recorded."""
+        start = state_of(journal).position
+        old = append(journal, "1", "2")
+        assert journal.prune(100) == 0
+        age(99)
+        young = append(journal, "3", "4")
+        assert journal.prune(100) == 0
+        age(1)
+        assert journal.prune(100) == 2
+        assert not honours(journal, start)
+        assert not honours(journal, old)
+        assert keys_since(journal, Position(old.id, 0)) == {"m": {"3", "4"}}
+        assert honours(journal, young)
+        age(99)
+        assert journal.prune(100) == 1
+        assert honours(journal, young)
+
+    def test_the_newest_key_stays(self, journal):
+        """The witness of the newest position is kept, whatever its age."""
+        newest = append(journal, "1", "2", "3")
+        journal.prune(100)
+        age(1000)
+        assert journal.prune(100) == 2
+        assert honours(journal, newest)
+        assert journal.prune(100) == 0
+        assert list(JournalEntry.objects.values_list("key", flat=True)) == ["3"]
+
+    def test_marks_are_few(self, journal):
+        """However often it is pruned, at most some ten marks are kept of one retention."""
+        for _ in range(40):
+            append(journal, "1")
+            journal.prune(100)
+            age(5)
+        assert 5 <= Mark.objects.count() <= 15
+        assert JournalEntry.objects.count() <= 25
+
+    def test_it_is_pruned_in_slices(self, journal, monkeypatch):
+        """Many keys are dropped in several short transactions, so that writers get through."""
+        monkeypatch.setattr(type(journal), "prune_slice", 10)
+        append(journal, *(str(number) for number in range(35)))
+        journal.prune(100)
+        age(100)
+        inside = []
+
+        def watch(execute, sql, params, many, context):
+            if sql.startswith("DELETE FROM databinding_journal"):
+                inside.append(context["connection"].in_atomic_block)
+            return execute(sql, params, many, context)
+
+        with connections[journal.alias].execute_wrapper(watch):
+            assert journal.prune(100) == 34
+        assert inside == [False] * 4
+
+
+# SQLite's own
+
+
+def test_reading_leaves_the_write_lock_alone(database):
+    """A pass neither waits for a writer nor keeps one waiting, as IMMEDIATE would."""
+    journal = SQLiteJournal("default")
+    journal.new_epoch()
+    connection.close()
+    with closing(sqlite3.connect(database, timeout=0)) as other:
+        with journal.snapshot():
+            journal.state()
+            other.execute("BEGIN IMMEDIATE")
+        with journal.snapshot():
+            assert journal.state() is not None
+    assert connection.transaction_mode == "IMMEDIATE"
+
+
+def test_pruning_gives_way_to_writers(database):
+    """A pruning that meets a writer is left for the next time, and waits as ever afterwards."""
+    journal = SQLiteJournal("default")
+    journal.new_epoch()
+    append(journal, "1", "2")
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert journal.prune(100) == 0
+        assert not Mark.objects.exists()
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        assert cursor.fetchone() == (20_000,)
+    journal.prune(100)
+    assert Mark.objects.count() == 1
+
+
+@pytest.fixture
+def elsewhere(tmp_path, database, monkeypatch):
+    """The test database as a copy that can be replaced."""
+    copy = tmp_path / "copy.sqlite3"
+    backup(database, copy)
+    connections.close_all()
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(copy))
+    yield copy
+    connections.close_all()
+
+
+def backup(source, target):
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)
+
+
+def restore(source, target):
+    """As it is to be done: a write-ahead log belongs to the file that it was written for."""
+    os.replace(source, target)
+    for ending in ("-wal", "-shm"):
+        target.with_name(target.name + ending).unlink(missing_ok=True)
+
+
+def test_a_replaced_file_is_noticed(elsewhere, tmp_path):
+    """When another file takes the database's place, it is read from then on."""
+    journal = SQLiteJournal("default")
+    journal.new_epoch()
+    append(journal, "1")
+    restored = tmp_path / "restored.sqlite3"
+    backup(elsewhere, restored)
+    position = append(journal, "2")
+    journal.grown()
+    assert not journal.grown()
+    restore(restored, elsewhere)
+    assert journal.grown()
+    assert not honours(journal, position)
+    assert state_of(journal).position.id == position.id - 1
+    assert journal.grown()  # the new connection's first count
+    assert not journal.grown()
+
+
+async def test_pages_follow_a_restored_file(elsewhere, tmp_path):
+    """A database restored from a copy under a running server is shown as it is now."""
+    restored = tmp_path / "restored.sqlite3"
+
+    @in_database
+    def prepare():
+        first = IntegerValue.objects.create(name="kept", value=1)
+        backup(elsewhere, restored)
+        IntegerValue.objects.create(name="lost")
+        connection.close()
+        return first.pk
+
+    pk = await prepare()
+    async with Client(Demultiplexer) as client:
+        await client.subscribe("intval")
+        assert len(client.rows["intval"]) == 2
+        restore(restored, elsewhere)
+        await client.until("intval", {pk: {"name": "kept", "value": 1}})
+    await eventually(lambda: not relay_for("default").holdings.in_use())
+
+
+# The command
+
+
+def test_the_command_prunes(capsys, journal):
+    """`databinding_prune` drops what is old by the setting, or by --retention."""
+    append(journal, "1", "2", "3")
+    call_command("databinding_prune")
+    age(1800)
+    call_command("databinding_prune")
+    call_command("databinding_prune", "--retention", "1000", "--database", "default")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"default: {number} keys dropped." for number in (0, 0, 2)]
+
+
+def test_the_command_names_its_errors(tmp_path):
+    """An unknown database and one that isn't migrated are told in a sentence."""
+    with pytest.raises(CommandError, match="No bound model is on 'other'; they are on"):
+        call_command("databinding_prune", database="other")
+    with command(tmp_path / "db.sqlite3", "databinding_prune") as process:
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert errors == "CommandError: 'default' has no journal yet: run migrate first.\n"
+
+
+def test_a_database_without_a_journal_says_so(monkeypatch):
+    """A vendor that has no journal is named."""
+    monkeypatch.setattr(connection, "vendor", "oracle")
+    with pytest.raises(ImproperlyConfigured, match="no journal for oracle"):
+        journals.open_journal("default")
