@@ -4,7 +4,8 @@ With ``CAPTURE = "triggers"`` the database itself journals the keys of whatever 
 the signals only make delivery prompt. With ``CAPTURE = "signals"``, for databases or rights
 without triggers, they journal the keys, in the transaction of the change. What sends no signal is
 not seen then: ``update()``, ``bulk_create()``, ``bulk_update()``, fast deletes, raw SQL and other
-programs; and a process that dies between an UPDATE in autocommit and its ``post_save`` loses it.
+programs; and what was written in autocommit is lost if the process dies before its ``post_save``,
+or if another receiver raises there before ours is called.
 
 Nothing in Django is wrapped or patched.
 """
