@@ -1,0 +1,173 @@
+"""System checks: each id with its condition, and silence without it."""
+
+import pytest
+from django.core import checks
+from django.db import connection
+from django.test import override_settings
+
+from databinding import journal
+from databinding.binding import registry
+from databinding.checks import (
+    check_bindings,
+    check_databases,
+    check_settings,
+    check_triggers,
+)
+from databinding.conf import DEFAULTS
+from databinding.triggers import drift, uninstall
+from databinding.websockets import WebsocketBinding
+from tests.talk.models import IntegerValue
+
+CHECKS = [check_bindings, check_databases, check_settings, check_triggers]
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+def test_the_checks_are_registered():
+    """Django runs them: those that ask a database only where it is named."""
+    registered = checks.registry.registry.get_checks()
+    assert set(CHECKS) <= set(registered)
+    assert checks.Tags.database in check_triggers.tags
+
+
+@pytest.mark.django_db
+def test_this_project_has_nothing_to_say():
+    """The settings and bindings of the tests pass every check."""
+    assert [message for check in CHECKS for message in check(databases=["default"])] == []
+
+
+# E001
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"KEY_LIMT": 5}, "'KEY_LIMT'"),
+        ({"CAPTURE": "polling"}, "'polling'"),
+        ({"CAPTURE": None}, "None"),
+        ({"RETENTION": 0}, "'RETENTION'] can't be 0"),
+        ({"KEY_LIMIT": -1}, "'KEY_LIMIT'] can't be -1"),
+        ({"LINGER": "30"}, "'LINGER'] can't be '30'"),
+        ({"MAX_FRAME": True}, "'MAX_FRAME'] can't be True"),
+        ({"POLL_REST": None}, "'POLL_REST'] can't be None"),
+    ],
+)
+def test_unknown_and_impossible_settings(wrong, named):
+    """databinding.E001 names a setting that isn't, or a value that can't be."""
+    with override_settings(DATABINDING=wrong):
+        (error,) = check_settings()
+    assert error.id == "databinding.E001"
+    assert named in error.msg
+    assert error.hint
+
+
+def test_possible_settings():
+    """Every setting at its default, some at others, is right; so is none at all."""
+    for right in (DEFAULTS, {"CAPTURE": "signals", "RETENTION": 60, "LINGER": 0.5}, {}, None):
+        with override_settings(DATABINDING=right):
+            assert check_settings() == []
+
+
+# E002
+
+
+@pytest.mark.parametrize("attributes", [{"fields": ["name", "nope"]}, {"exclude": ["nope"]}])
+def test_a_field_that_is_not_there(attributes, registry_as_it_was):
+    """databinding.E002 names a field that a model doesn't have, and the binding."""
+    wrong = type("Wrong", (WebsocketBinding,), {"model": IntegerValue, **attributes})
+    (error,) = check_bindings()
+    assert error.id == "databinding.E002"
+    assert error.msg == "Wrong: IntegerValue has no nope."
+    assert error.obj is wrong
+    registry.remove(wrong)
+    assert check_bindings() == []
+
+
+# E003
+
+
+def test_a_database_without_a_journal(monkeypatch):
+    """databinding.E003 names a bound model's database of another vendor."""
+    monkeypatch.setattr(connection, "vendor", "oracle")
+    (error,) = check_databases()
+    assert error.id == "databinding.E003"
+    assert error.msg == "Bound models are on 'default', a oracle database."
+    assert ", ".join(journal.VENDORS) in error.hint
+    assert check_triggers(databases=["default"]) == []
+
+
+# E004
+
+
+@pytest.mark.django_db(transaction=True)
+def test_triggers_out_of_step():
+    """databinding.E004 says what is missing; without the database it isn't asked."""
+    uninstall("default")
+    (error,) = check_triggers(databases=["default"])
+    assert error.id == "databinding.E004"
+    assert all(name in error.msg for name in drift("default").missing)
+    assert error.hint == "Run manage.py migrate --database default."
+    assert check_triggers() == []
+    assert check_triggers(databases=["other"]) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_before_the_first_migrate_there_is_nothing_to_say(monkeypatch):
+    """Where the journal isn't yet, migrate is about to make it."""
+    uninstall("default")
+    monkeypatch.setattr(connection.introspection, "table_names", lambda *args, **kwargs: [])
+    assert check_triggers(databases=["default"]) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_triggers_that_signals_make_superfluous():
+    """With CAPTURE "signals", triggers that are still there are out of step."""
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        (error,) = check_triggers(databases=["default"])
+    assert error.id == "databinding.E004"
+    assert "stale: " in error.msg
+
+
+# E005, W001, W002
+
+
+def test_a_database_in_memory(monkeypatch):
+    """databinding.E005: in memory, no other thread sees a change."""
+    monkeypatch.setitem(connection.settings_dict, "NAME", ":memory:")
+    assert ids(check_databases()) == ["databinding.E005"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("transaction_mode", None, ["databinding.W001"]),
+        ("transaction_mode", "DEFERRED", ["databinding.W001"]),
+        ("transaction_mode", "immediate", []),
+        ("init_command", None, ["databinding.W002"]),
+        ("init_command", "PRAGMA synchronous=NORMAL;", ["databinding.W002"]),
+        ("init_command", "pragma JOURNAL_MODE = Wal", []),
+    ],
+)
+def test_sqlite_options(option, value, expected, monkeypatch):
+    """databinding.W001 asks for immediate transactions, databinding.W002 for a write-ahead log."""
+    options = {**connection.settings_dict["OPTIONS"], option: value}
+    if value is None:
+        del options[option]
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    found = check_databases()
+    assert ids(found) == expected
+    assert all(message.hint for message in found)
+
+
+def test_the_ids_are_those_that_are_documented():
+    """The module's docstring lists each id that a check can give."""
+    import inspect
+    import re
+
+    from databinding import checks as module
+
+    source = inspect.getsource(module)
+    listed = set(re.findall(r"^databinding\.[EW]\d{3}", module.__doc__, re.MULTILINE))
+    assert listed == set(re.findall(r'id="(databinding\.[EW]\d{3})"', source))
