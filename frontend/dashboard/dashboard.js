@@ -2,7 +2,7 @@
 import { connect, initialRows, NotSentError, UnknownOutcomeError } from "../databinding/index.js";
 import { announce } from "./announce.js";
 import { addDialog, deleteDialog } from "./dialogs.js";
-import { find, setText } from "./dom.js";
+import { find, neighbour, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { Grid } from "./grid.js";
 import { Status } from "./status.js";
@@ -62,12 +62,8 @@ async function save(tile, value) {
  * @param {Pk} pk
  */
 function leaving(pk) {
-  const element = grid.tiles.get(pk)?.element;
-  const next = element?.nextElementSibling ?? element?.previousElementSibling;
-  return () => {
-    const target = next?.querySelector(".value") ?? document.querySelector("[data-opens=add]");
-    if (target instanceof HTMLElement) target.focus();
-  };
+  const next = neighbour(grid.tiles.get(pk)?.element);
+  return () => next?.focus();
 }
 
 /** @param {Pk} pk */

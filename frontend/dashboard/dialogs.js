@@ -1,7 +1,7 @@
 import { RequestError } from "../databinding/index.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
-import { formatNumber, parseWhole } from "./format.js";
+import { formatNumber, parseWhole, whyNotWhole } from "./format.js";
 
 /**
  * The form for a new value.
@@ -28,7 +28,7 @@ export function addDialog(stream, added) {
     event.preventDefault();
     const number = parseWhole(value.value || "0");
     if (!name.value.trim()) return showErrors(form, { name: ["Give it a name."] });
-    if (number === null) return showErrors(form, { value: ["Enter a whole number."] });
+    if (number === null) return showErrors(form, { value: [whyNotWhole(value.value)] });
     showErrors(form, {});
     await busy(form, async () => {
       try {

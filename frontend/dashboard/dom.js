@@ -26,6 +26,17 @@ export function setText(element, text) {
 }
 
 /**
+ * Where the focus goes when this tile leaves: to the next one's number, or to what adds one, or to the grid.
+ *
+ * @param {HTMLElement | undefined} tile
+ * @returns {HTMLElement | null}
+ */
+export function neighbour(tile) {
+  const next = tile?.nextElementSibling ?? tile?.previousElementSibling;
+  return next?.querySelector("button.value") ?? document.querySelector("[data-opens=add]") ?? document.querySelector("#grid");
+}
+
+/**
  * A part of the page's templates, to be used once.
  *
  * @param {string} id

@@ -41,13 +41,31 @@ export function formatAge(ms) {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
+/** What stands between thousands here, where it does: what the page shows can be typed into it. */
+const group = numbers.formatToParts(1e6).find(({ type }) => type === "group")?.value ?? " ";
+const GROUPS = new RegExp(`(?<=\\d)[${group}](?=\\d{3}(?!\\d))`, "g");
+const WHOLE = /^[+-]?\d+$/;
+
+/** @param {string} text */
+function plain(text) {
+  return text.replace(/\s/g, "").replace(GROUPS, "").replace(/^[\u2212\u2013]/, "-");
+}
+
 /**
  * A whole number as somebody typed it, or null if it is none.
  *
  * @param {string} text
  */
 export function parseWhole(text) {
-  const plain = text.trim().replace(/[\s\u00a0\u202f]/g, "").replace(/^[\u2212\u2013]/, "-");
-  const value = Number(plain);
-  return /^[+-]?\d+$/.test(plain) && Number.isSafeInteger(value) ? value : null;
+  const value = Number(plain(text));
+  return WHOLE.test(plain(text)) && Number.isSafeInteger(value) ? value : null;
+}
+
+/**
+ * What to say of a text that `parseWhole` can't read.
+ *
+ * @param {string} text
+ */
+export function whyNotWhole(text) {
+  return WHOLE.test(plain(text)) ? "That number is too large." : "Enter a whole number.";
 }

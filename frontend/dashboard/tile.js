@@ -1,6 +1,6 @@
-import { find, instantiate, setText } from "./dom.js";
+import { find, instantiate, neighbour, setText } from "./dom.js";
 import { Edit } from "./edit.js";
-import { formatAge, formatClock, formatDelta, formatMoment, formatNumber, parseWhole } from "./format.js";
+import { formatAge, formatClock, formatDelta, formatMoment, formatNumber, parseWhole, whyNotWhole } from "./format.js";
 import { History } from "./history.js";
 import { sparkline } from "./sparkline.js";
 
@@ -171,19 +171,19 @@ export class Tile {
     this.input.select();
   }
 
-  /** End editing without saving. */
+  /** End editing without saving; a tile whose value was deleted goes with it. */
   cancel() {
     const held = this.editor.contains(document.activeElement) || this.note.contains(document.activeElement);
     this.edit.dismiss();
     this.draw(Date.now());
-    if (held) this.value.focus();
+    if (held) (this.gone ? neighbour(this.element) : this.value)?.focus();
     this.#events.dirty(this);
   }
 
   #submit() {
     const value = parseWhole(this.input.value);
     if (value === null) {
-      this.edit.message = "Enter a whole number.";
+      this.edit.message = whyNotWhole(this.input.value);
       this.input.setAttribute("aria-invalid", "true");
       this.#drawNote();
       this.input.focus();

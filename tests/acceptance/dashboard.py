@@ -6,7 +6,9 @@ await edit(page, "pump", "2")           # types it over the number, Enter
 await standing(page, "live")            # waits for the connection to be in this state
 """
 
+import asyncio
 import json
+import time
 
 from asgiref.sync import sync_to_async
 from playwright.async_api import TimeoutError as PlaywrightTimeout
@@ -60,6 +62,14 @@ async def standing(page, *words):
     return await page.evaluate("document.body.dataset.standing")
 
 
+async def until(condition):
+    """Wait for what only asking again and again can tell."""
+    deadline = time.monotonic() + PATIENCE
+    while not await condition():
+        assert time.monotonic() < deadline, f"{condition.__name__}: it did not become true."
+        await asyncio.sleep(0.02)
+
+
 def tile(page, name):
     return page.locator(".tile").filter(has=page.get_by_role("heading", name=name, exact=True))
 
@@ -103,3 +113,11 @@ class Frames:
         """Of each subscription so far, whether it was resumed."""
         payloads = [frame["payload"] for frame in self.received]
         return [one["data"]["resumed"] for one in payloads if one["action"] == "subscribe"]
+
+    async def subscriptions(self, count):
+        """Wait until so many subscriptions have been answered."""
+
+        async def answered():
+            return len(self.resumed()) >= count
+
+        await until(answered)

@@ -2,16 +2,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Edit } from "../../frontend/dashboard/edit.js";
-import { formatAge, formatDelta, formatNumber, parseWhole } from "../../frontend/dashboard/format.js";
+import { formatAge, formatDelta, formatNumber, parseWhole, whyNotWhole } from "../../frontend/dashboard/format.js";
 import { History } from "../../frontend/dashboard/history.js";
 import { sparkline } from "../../frontend/dashboard/sparkline.js";
 import { standing } from "../../frontend/dashboard/status.js";
 
 test("whole numbers are read as people type them, anything else is none", () => {
-  for (const [text, value] of [["42", 42], [" -7 ", -7], ["−7", -7], ["+3", 3], ["1 482", 1482], ["1\u202f482", 1482], ["007", 7]])
+  for (const [text, value] of [["42", 42], [" -7 ", -7], ["−7", -7], ["+3", 3], ["1 482", 1482], ["1,482,000", 1482000], ["1\u202f482", 1482], ["007", 7]])
     assert.equal(parseWhole(text), value, text);
-  for (const text of ["", " ", "abc", "1.5", "1e3", "0x10", "1,482", "--1", "9".repeat(20), "Infinity"])
+  for (const text of ["", " ", "abc", "1.5", "1e3", "0x10", "1,48", "14,82", "1,482,00", "--1", "9".repeat(20), "Infinity"])
     assert.equal(parseWhole(text), null, text);
+});
+
+test("what is no whole number is told from what is too large", () => {
+  assert.equal(whyNotWhole("1.5"), "Enter a whole number.");
+  assert.equal(whyNotWhole("9".repeat(20)), "That number is too large.");
 });
 
 test("numbers have a true minus, deltas always a sign", () => {

@@ -1,0 +1,209 @@
+"""Who may edits the values on the page itself; nothing that somebody types is lost."""
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Permission, User
+from playwright.async_api import expect
+
+from tests.acceptance.dashboard import (
+    edit,
+    in_database,
+    open_editor,
+    shows,
+    shows_the_database,
+    standing,
+    tab_to,
+    tile,
+)
+from values.models import IntegerValue
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def ana(transactional_db):
+    """Staff who may do everything with values, and nothing else."""
+    ana = User.objects.create_user("ana", password=PASSWORD, is_staff=True)
+    ana.user_permissions.set(Permission.objects.filter(content_type__app_label="values"))
+    return ana
+
+
+@pytest.fixture
+def pump(transactional_db):
+    return IntegerValue.objects.create(name="pump", value=1450)
+
+
+async def test_everything_goes_by_keyboard(start_server, open_page, ana, pump):
+    """Log in, edit, add, delete, log out with keys alone; a second browser sees each."""
+    server = start_server("daphne")
+    watcher = await open_page(server.url)
+    page = await open_page(server.url)
+    key = page.keyboard
+
+    await tab_to(page, page.get_by_role("link", name="Log in"))
+    await key.press("Enter")
+    await expect(page.get_by_label("User name")).to_be_focused()
+    await key.insert_text("ana")
+    await tab_to(page, page.get_by_label("Password"))
+    await key.insert_text(PASSWORD)
+    await key.press("Enter")
+
+    await expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    await tab_to(page, tile(page, "pump").locator(".value"))
+    await key.press("Enter")
+    await expect(tile(page, "pump").locator("input")).to_be_focused()
+    await key.insert_text("-1500")
+    await key.press("Enter")
+    await shows(watcher, {"pump": -1500})
+    await expect(tile(page, "pump").locator(".value")).to_be_focused()
+
+    await page.locator("[data-opens=add]").first.focus()
+    await key.press("Enter")
+    await expect(page.get_by_label("Name")).to_be_focused()
+    await key.insert_text("valve")
+    await key.press("Tab")
+    await key.insert_text("7")
+    await key.press("Enter")
+    await shows(watcher, {"pump": -1500, "valve": 7})
+    await expect(tile(page, "valve").locator(".value")).to_be_focused()
+
+    await tab_to(page, tile(page, "valve").locator(".remove"))
+    await key.press("Enter")
+    await expect(page.get_by_role("dialog")).to_contain_text("Delete valve?")
+    await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    await key.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    assert await in_database() == {"pump": -1500, "valve": 7}
+    await expect(tile(page, "valve").locator(".remove")).to_be_focused()
+    await key.press("Enter")
+    await tab_to(page, page.get_by_role("button", name="Delete", exact=True))
+    await key.press("Enter")
+    await shows(watcher, {"pump": -1500})
+    await expect(tile(page, "pump").locator(".value")).to_be_focused()
+
+    await page.get_by_role("button", name="Log out").focus()
+    await key.press("Enter")
+    await expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    await shows_the_database(page, watcher)
+
+
+async def test_visitors_see_no_editing(start_server, open_page, pump):
+    """Without an account there is nothing to click on but the way to log in."""
+    page = await open_page(start_server().url)
+    await shows(page, {"pump": 1450})
+    for control in ("button.value", ".remove", "[data-opens=add]", "dialog"):
+        await expect(page.locator(control)).to_have_count(0)
+    await expect(page.get_by_role("button")).to_have_count(0)
+
+
+async def test_two_people_edit_the_same_value(start_server, open_page, ana, admin_user, pump):
+    """A remote change is told beside a draft and never touches it; both pages end equal."""
+    server = start_server()
+    mine = await open_page(server.url, user=ana)
+    theirs = await open_page(server.url, user=admin_user)
+    await open_editor(mine, "pump")
+    await mine.keyboard.insert_text("1480")
+
+    await edit(theirs, "pump", "1500")
+    await expect(tile(mine, "pump").locator(".note")).to_contain_text("now 1,500")
+    draft = tile(mine, "pump").locator(".editor input")
+    await expect(draft).to_have_value("1480")
+    await expect(draft).to_be_focused()
+
+    await mine.keyboard.press("Enter")
+    await shows(mine, {"pump": 1480})
+    await shows_the_database(mine, theirs)
+    await expect(tile(mine, "pump").locator(".note")).to_be_hidden()
+
+
+async def test_a_draft_outlives_the_row_and_the_server(start_server, open_page, ana, pump):
+    """Neither a restart under the editor nor the value's deletion takes what was typed."""
+    server = start_server()
+    page = await open_page(server.url, user=ana)
+    await standing(page, "live")
+    await open_editor(page, "pump")
+    await page.keyboard.insert_text("1480")
+    draft = tile(page, "pump").locator(".editor input")
+
+    server.kill()
+    await standing(page, "reconnecting", "offline")
+    await sync_to_async(server.start)()
+    await standing(page, "live")
+    await expect(draft).to_have_value("1480")
+
+    await pump.adelete()
+    await expect(tile(page, "pump").locator(".note")).to_contain_text("Deleted by somebody else.")
+    await expect(draft).to_have_value("1480")
+    await expect(draft).to_be_focused()
+    await page.keyboard.press("Escape")
+    await shows(page, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("9" * 20, "too large"), ("12x", "Enter a whole number."), ("", "Enter a")],
+)
+async def test_what_is_no_value_is_refused(start_server, open_page, ana, pump, text, reason):
+    """The page says why, keeps what was typed, and shows the number that is stored."""
+    page = await open_page(start_server().url, user=ana)
+    await open_editor(page, "pump")
+    await page.keyboard.press("Delete")
+    await page.keyboard.insert_text(text)
+    await page.keyboard.press("Enter")
+    await expect(tile(page, "pump").locator(".note")).to_contain_text(reason)
+    await shows(page, {"pump": 1450})
+    again = tile(page, "pump").get_by_role("button", name="Edit again")
+    if await again.is_visible():
+        await again.click()
+    await expect(tile(page, "pump").locator(".editor input")).to_have_value(text)
+    await page.keyboard.press("Escape")
+    await expect(tile(page, "pump").locator(".note")).to_be_hidden()
+    await shows_the_database(page)
+
+
+async def test_a_right_withdrawn_meanwhile_is_told(start_server, open_page, ana, pump):
+    """The server asks anew at each write; the page says so and restores the number."""
+    page = await open_page(start_server().url, user=ana)
+    await standing(page, "live")
+    await ana.user_permissions.aclear()
+    await edit(page, "pump", "3")
+    await expect(tile(page, "pump").locator(".note")).to_contain_text("permission")
+    await shows_the_database(page)
+    assert await in_database() == {"pump": 1450}
+
+
+async def test_an_edit_without_a_connection_is_refused(start_server, open_page, ana, pump):
+    """What could not be sent says so, and can be edited again once the server is back."""
+    server = start_server()
+    page = await open_page(server.url, user=ana)
+    await standing(page, "live")
+    server.kill()
+    await standing(page, "reconnecting", "offline")
+    await edit(page, "pump", "3")
+    await expect(tile(page, "pump").locator(".desired")).to_contain_text("→ 3")
+    await expect(tile(page, "pump").locator(".note")).to_contain_text("Not saved")
+    await shows(page, {"pump": 1450})
+
+    await sync_to_async(server.start)()
+    await standing(page, "live")
+    await tile(page, "pump").get_by_role("button", name="Edit again").click()
+    await page.keyboard.press("Enter")
+    await shows(page, {"pump": 3})
+    await shows_the_database(page)
+
+
+async def test_a_name_that_is_taken_is_told_beside_its_field(start_server, open_page, ana, pump):
+    """The dialog stays open with what was typed until it can be added."""
+    page = await open_page(start_server().url, user=ana)
+    await page.get_by_role("button", name="Add").click()
+    await page.get_by_label("Name").fill("pump")
+    await page.get_by_role("textbox", name="Value").fill("8")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#add-name-error")).to_contain_text("already exists")
+    await expect(page.get_by_label("Name")).to_be_focused()
+
+    await page.get_by_label("Name").fill("valve")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await shows(page, {"pump": 1450, "valve": 8})
+    await shows_the_database(page)
