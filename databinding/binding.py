@@ -182,10 +182,15 @@ class Binding:
         return json.dumps(data, cls=cls.encoder, separators=(",", ":"), allow_nan=False)
 
     @classmethod
+    def groups_of(cls, instance: Model) -> frozenset[str]:
+        """`group_names`, each once. Raises whatever that raises, and `TypeError` for a string."""
+        return distinct_names(cls.group_names(instance), f"{cls.__qualname__}.group_names()")
+
+    @classmethod
     def constant_groups(cls) -> frozenset[str] | None:
         """The groups of every row, if `group_names` doesn't look at its row; else None."""
         try:
-            return frozenset(cls.group_names(_UNREADABLE))  # type: ignore[arg-type]
+            return cls.groups_of(_UNREADABLE)  # type: ignore[arg-type]
         except _RowWasRead:
             return None
 
@@ -200,6 +205,13 @@ class Binding:
         described = " ".join((described, *cls.extra_names()))
         text = f"{cls.__module__}.{cls.__qualname__} {cls.label()} {described}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def distinct_names(names: Iterable[str], whose: str) -> frozenset[str]:
+    """Names of groups; a string by itself is refused, lest its letters be taken for names."""
+    if isinstance(names, str):
+        raise TypeError(f"{whose} must give a list of names, not the string {names!r}.")
+    return frozenset(names)
 
 
 def bindings_of(alias: str) -> Iterator[type[Binding]]:

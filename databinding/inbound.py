@@ -242,7 +242,7 @@ class BindingConsumer(AsyncAPIConsumer):
         return value
 
     def _sees(self, instance: Model) -> bool:
-        return not self.door.groups.isdisjoint(self.binding.group_names(instance))
+        return not self.door.groups.isdisjoint(self.binding.groups_of(instance))
 
     def _valid(self, instance: Model | None, data: Any) -> Serializer[Any]:
         if not isinstance(data, Mapping):

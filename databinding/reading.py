@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from databinding.binding import Binding
 from databinding.conf import settings
@@ -107,17 +107,13 @@ def render(binding: type[Binding], queryset: QuerySet[Any]) -> Iterator[Row]:
     for instance in queryset.iterator(chunk_size=2_000):
         key = binding.key(instance)
         try:
-            groups = constant if constant is not None else _groups(binding, instance)
+            groups = constant if constant is not None else binding.groups_of(instance)
             yield Row(key, binding.fragment(instance), groups)
         except DATABASE_AWAY:
             raise
         except Exception:
             logger.exception("%s: row %r can't be rendered.", binding.__qualname__, key)
             yield Row(key, None, frozenset())
-
-
-def _groups(binding: type[Binding], instance: Model) -> frozenset[str]:
-    return frozenset(binding.group_names(instance))
 
 
 def load(

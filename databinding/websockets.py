@@ -37,7 +37,7 @@ from channels.db import database_sync_to_async
 from django.db.models import Model
 
 from databinding import origin
-from databinding.binding import Binding
+from databinding.binding import Binding, distinct_names
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.protocol import CloseCode
 from databinding.session import Closed, Session, binding_of
@@ -129,8 +129,8 @@ class WebSocketDemultiplexer(AsyncConsumer):
         """What `connection_groups` says."""
         ask = self._asking_groups()
         if inspect.iscoroutinefunction(self.connection_groups):
-            return frozenset(await ask())
-        return frozenset(await database_sync_to_async(ask)())
+            return self._named(await ask())
+        return self._named(await database_sync_to_async(ask)())
 
     @classmethod
     def groups_of_page(cls, scope: Any) -> frozenset[str]:
@@ -140,7 +140,11 @@ class WebSocketDemultiplexer(AsyncConsumer):
         ask = demultiplexer._asking_groups()
         if inspect.iscoroutinefunction(demultiplexer.connection_groups):
             ask = async_to_sync(ask)
-        return frozenset(ask())
+        return cls._named(ask())
+
+    @classmethod
+    def _named(cls, groups: Iterable[str]) -> frozenset[str]:
+        return distinct_names(groups, f"{cls.__qualname__}.connection_groups()")
 
     def _asking_groups(self) -> Callable[[], Any]:
         """`connection_groups` with those of the route's keyword arguments that it takes."""

@@ -11,6 +11,7 @@ from rest_framework.serializers import ModelSerializer
 
 from databinding.binding import Binding, aliases, bindings_of, registry
 from databinding.websockets import WebsocketBinding, WebsocketBindingWithMembers
+from tests.databinding.clients import named
 from tests.shapes.bindings import (
     ChildBinding,
     ClosedBinding,
@@ -223,6 +224,18 @@ def test_constant_groups_are_told_from_those_of_a_row(groups, expected):
         group_names=classmethod(lambda cls, instance: groups(instance)),
     )
     assert binding.constant_groups() == expected
+
+
+def test_a_string_is_no_list_of_groups():
+    """Groups given as one string are refused, lest its letters be taken for names."""
+    binding = declare(
+        IntegerValue, fields=["value"], group_names=classmethod(lambda cls, instance: "all")
+    )
+    message = r"group_names\(\) must give a list of names, not the string 'all'"
+    with pytest.raises(TypeError, match=message):
+        binding.constant_groups()
+    with pytest.raises(TypeError, match=r"Demultiplexer\.connection_groups\(\) must give a list"):
+        named({}, "all").groups_of_page({})
 
 
 # Form
