@@ -23,6 +23,8 @@ from tests.servers import PATIENCE, command
 from tests.talk.bindings import Demultiplexer
 from tests.talk.models import IntegerValue
 
+INSERT = "INSERT INTO databinding_journal (model, key, tag) VALUES ('m', '2', 5)"
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -35,6 +37,7 @@ def alias(request):
 @pytest.fixture
 def journal(alias):
     opened = journals.open_journal(alias)
+    JournalEntry.objects.using(alias).all().delete()  # what emptying the tables has journalled
     opened.new_epoch()
     return opened
 
@@ -140,7 +143,7 @@ class TestJournal:
         with journal.snapshot():
             assert journal.state().position == start
             with closing(sqlite3.connect(database, timeout=0)) as other, other:
-                other.execute("INSERT INTO databinding_journal VALUES (99, 'm', '2', 5)")
+                other.execute(INSERT)
             assert journal.state().position == start
             assert journal.keys_since(start, 10) == {}
         assert keys_since(journal, start) == {"m": {"2"}}
@@ -155,11 +158,11 @@ class TestJournal:
         journal.grown()
         assert not journal.grown()
         with closing(sqlite3.connect(database)) as other:
-            other.execute("INSERT INTO databinding_journal VALUES (99, 'm', '2', 5)")
+            other.execute(INSERT)
             assert not journal.grown()
             other.rollback()
             assert not journal.grown()
-            other.execute("INSERT INTO databinding_journal VALUES (99, 'm', '2', 5)")
+            other.execute(INSERT)
             other.commit()
             assert journal.grown()
             assert not journal.grown()

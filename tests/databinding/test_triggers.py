@@ -161,10 +161,11 @@ def test_what_is_rolled_back_is_not_journalled(keys):
     assert keys() == [("talk.integervalue", str(kept.pk))]
 
 
-def test_tags_are_random(keys):
+def test_tags_are_random():
     """Each journalled key has a tag of its own, by which another journal is told."""
     IntegerValue.objects.bulk_create(IntegerValue(name=f"n{i}") for i in range(50))
-    assert len(set(JournalEntry.objects.values_list("tag", flat=True))) == 50
+    tags = JournalEntry.objects.values_list("tag", flat=True)
+    assert len(set(tags)) == len(tags) >= 50
 
 
 def test_a_table_with_an_odd_name(registry_as_it_was, keys):
