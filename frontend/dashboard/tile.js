@@ -202,7 +202,7 @@ export class Tile {
     if (this.gone) text = "▲ Deleted by somebody else.";
     else if (message) text = state === "failed" ? `◆ Not saved: ${message}` : `◆ ${message}`;
     else if (state === "unknown") text = "◷ Connection lost; unknown whether it was saved.";
-    else if (state === "editing" && this.data.value !== base) text = `▲ now ${formatNumber(this.data.value)}`;
+    else if (state === "editing" && this.data.value !== base) text = `▲ Changed meanwhile: now ${formatNumber(this.data.value)}, was ${formatNumber(base)}.`;
     this.note.hidden = text === "";
     this.element.classList.toggle("noted", text !== "");
     this.again.hidden = state !== "failed" || this.gone;

@@ -105,7 +105,7 @@ async def test_two_people_edit_the_same_value(start_server, open_page, ana, admi
     await mine.keyboard.insert_text("1480")
 
     await edit(theirs, "pump", "1500")
-    await expect(tile(mine, "pump").locator(".note")).to_contain_text("now 1,500")
+    await expect(tile(mine, "pump").locator(".note")).to_contain_text("now 1,500, was 1,450")
     draft = tile(mine, "pump").locator(".editor input")
     await expect(draft).to_have_value("1480")
     await expect(draft).to_be_focused()
