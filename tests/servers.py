@@ -98,7 +98,7 @@ class Server:
         line = COMMANDS[kind].format(port=self.port, application=application)
         self._command = [sys.executable, *line.split()]
         self._folder = folder
-        self._environment = environment(database, settings, **more, PYTHONPATH=str(folder))
+        self._environment = environment(database, settings, **{"PYTHONPATH": str(folder)} | more)
         self.process = None
 
     def start(self):
