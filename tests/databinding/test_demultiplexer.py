@@ -7,7 +7,6 @@ import threading
 import pytest
 from channels.db import database_sync_to_async as in_database
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from channels.testing import WebsocketCommunicator
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from djangochannelsrestframework.decorators import action
@@ -21,7 +20,15 @@ from databinding.journal.sqlite import SQLiteJournal
 from databinding.relay import relay_for
 from databinding.session import Session
 from databinding.websockets import WebSocketDemultiplexer, WebsocketDemultiplexer
-from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named, stays
+from tests.databinding.clients import (
+    PATIENCE,
+    Client,
+    Communicator,
+    Socket,
+    eventually,
+    named,
+    stays,
+)
 from tests.shapes.bindings import ChildBinding, NamedBinding, PaperBinding, Parrot
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Message, Named, Room
@@ -46,7 +53,7 @@ def update(**fields):
 
 def connecting(demultiplexer=Demultiplexer, headers=(), subprotocols=None):
     headers = [(name.encode(), value.encode()) for name, value in headers]
-    return WebsocketCommunicator(
+    return Communicator(
         demultiplexer.as_asgi(), "/stream/", headers=headers, subprotocols=subprotocols
     )
 
