@@ -1,10 +1,11 @@
 /** The dashboard: one stream, a tile for each of its rows, and what the user may do with them. */
-import { connect, initialRows, NotSentError, UnknownOutcomeError } from "../databinding/index.js";
+import { connect, initialRows, UnknownOutcomeError } from "../databinding/index.js";
 import { announce } from "./announce.js";
 import { addDialog, deleteDialog } from "./dialogs.js";
 import { find, neighbour, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { Grid } from "./grid.js";
+import { reason } from "./reason.js";
 import { Status } from "./status.js";
 
 /** @typedef {import("../databinding/protocol.js").Pk} Pk */
@@ -46,12 +47,11 @@ async function save(tile, value) {
     tile.edit.confirm();
     announce(`${name} saved: ${formatNumber(value)}.`);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
     if (error instanceof UnknownOutcomeError) {
       tile.edit.lose();
       if (ints.state === "live") tile.edit.settle(tile.data.value); // it was the answer that was lost, not the connection
-    } else tile.edit.reject(message);
-    announce(error instanceof NotSentError ? `${name} not saved. You are offline.` : `${name} not saved. ${message}`);
+    } else tile.edit.reject(reason(error));
+    announce(`${name} not saved. ${reason(error)}`);
   }
   grid.redraw(tile);
 }

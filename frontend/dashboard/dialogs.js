@@ -2,6 +2,7 @@ import { RequestError } from "../databinding/index.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
 import { formatNumber, parseWhole, whyNotWhole } from "./format.js";
+import { reason } from "./reason.js";
 
 /**
  * The form for a new value.
@@ -113,7 +114,7 @@ async function busy(form, work) {
  * @returns {Record<string, string[]>}
  */
 function fieldsOf(error) {
-  return error instanceof RequestError ? error.fields : { "": [error instanceof Error ? error.message : String(error)] };
+  return error instanceof RequestError && error.status === 400 ? error.fields : { "": [reason(error)] };
 }
 
 /**

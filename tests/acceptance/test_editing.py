@@ -3,6 +3,7 @@
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
 from playwright.async_api import expect
 
 from tests.acceptance.dashboard import (
@@ -172,6 +173,21 @@ async def test_a_right_withdrawn_meanwhile_is_told(start_server, open_page, ana,
     assert await in_database() == {"pump": 1450}
 
 
+async def test_a_session_that_has_ended_is_told(start_server, open_page, ana, pump):
+    """Who has logged out elsewhere can't write any more, and reads why."""
+    page = await open_page(start_server().url, user=ana)
+    await standing(page, "live")
+    await Session.objects.all().adelete()
+    await edit(page, "pump", "3")
+    await expect(tile(page, "pump").locator(".note")).to_contain_text("You are logged out.")
+    await page.get_by_role("button", name="Add").click()
+    await page.locator("#add-name").fill("valve")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_contain_text("You are logged out.")
+    await shows_the_database(page)
+    assert await in_database() == {"pump": 1450}
+
+
 async def test_an_edit_without_a_connection_is_refused(start_server, open_page, ana, pump):
     """What could not be sent says so, and can be edited again once the server is back."""
     server = start_server()
@@ -181,7 +197,7 @@ async def test_an_edit_without_a_connection_is_refused(start_server, open_page, 
     await standing(page, "reconnecting", "offline")
     await edit(page, "pump", "3")
     await expect(tile(page, "pump").locator(".desired")).to_contain_text("→ 3")
-    await expect(tile(page, "pump").locator(".note")).to_contain_text("Not saved")
+    await expect(tile(page, "pump").locator(".note")).to_contain_text("Not saved: You are offline.")
     await shows(page, {"pump": 1450})
 
     await sync_to_async(server.start)()
