@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import urllib.request
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -64,15 +65,15 @@ def test_a_taken_port_is_named():
     assert f"Port {port} is taken" in said.stderr
 
 
-@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_serves_and_stops_everything(tmp_path, stop, status):
-    """From an empty database to a served page with a password for `demo`; Ctrl-C, or SIGTERM to
-    the script alone, ends every process."""
+@contextmanager
+def started(folder):
+    """`scripts/run` on an empty database, as far as its page; yields it, its processes (the server
+    first, then the feed), and what it said. All of them must end inside."""
     with reserve_port() as reservation:
         port = reservation.getsockname()[1]
         script = subprocess.Popen(
             [CHECKOUT / "scripts" / "run", f"--port={port}"],
-            env=os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"},
+            env=os.environ | {"DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -84,16 +85,31 @@ def test_it_serves_and_stops_everything(tmp_path, stop, status):
                 line = script.stdout.readline()
                 assert line, said
                 said += line
-            assert re.search(r"Log in as demo with the password \S{10}", said)
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
                 assert response.status == 200
             children = psutil.Process(script.pid).children(recursive=True)
-            assert len(children) == 2  # the server and the feed
-            if stop == signal.SIGINT:  # a terminal's Ctrl-C reaches the whole group
-                os.killpg(script.pid, stop)
-            else:
-                script.send_signal(stop)
-            assert script.wait(timeout=PATIENCE) == status
-            said += script.stdout.read()
+            assert len(children) == 2
+            yield script, sorted(children, key=psutil.Process.create_time), said
             assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
-    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_serves_and_stops_everything(tmp_path, stop, status):
+    """From an empty database to a served page with a password for `demo`; Ctrl-C, or SIGTERM to
+    the script alone, ends every process."""
+    with started(tmp_path) as (script, _, said):
+        assert re.search(r"Log in as demo with the password \S{10}", said)
+        if stop == signal.SIGINT:  # a terminal's Ctrl-C reaches the whole group
+            os.killpg(script.pid, stop)
+        else:
+            script.send_signal(stop)
+        assert script.wait(timeout=PATIENCE) == status
+        assert "Traceback" not in said + script.stdout.read()
+
+
+def test_a_server_that_dies_is_told(tmp_path):
+    """Where the server is killed, the script says so and stops the feed too."""
+    with started(tmp_path) as (script, (server, _), _):
+        server.kill()
+        assert script.wait(timeout=PATIENCE) == 1
+        assert "The server ended (status 137)" in script.stdout.read()
