@@ -10,6 +10,7 @@ Whoever reads or changes an audience holds its relay's lock.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key, RecentMembers, Rows, difference
 from databinding.positions import Cursor, InvalidCursor, Position
+
+#: A stream's name, and whether its frames are classic.
+Door = tuple[str, bool]
 
 
 class Frames(NamedTuple):
@@ -43,17 +47,21 @@ class Audience:
         self.binding = binding
         self.groups = tuple(sorted(groups))
         self.rows = rows
-        #: Subscriptions, in whatever event loop, that need the groups to stay loaded.
-        self.users = 0
         #: Nobody subscribed when the relay last looked.
         self.idle = False
-        #: The stream names (and whether classic) under which frames are wanted.
-        self.doors: set[tuple[str, bool]] = set()
+        #: How many of them want which frames: by stream name, and whether classic.
+        self.doors: Counter[Door] = Counter()
         #: Position of the newest cursor that the relay had sent to those in step.
         self.told: Position | None = None
         self._form = "\0".join((binding.form(), *self.groups))
         self._frames: dict[tuple[str, bool, int], Frames | None] = {}
+        self._page: tuple[str, Standing, str] | None = None
         self._snapshots: dict[str, tuple[Standing, Frames]] = {}
+
+    @property
+    def users(self) -> int:
+        """Subscriptions, in whatever event loop, that need the groups to stay loaded."""
+        return self.doors.total()
 
     @property
     def number(self) -> int:
@@ -125,6 +133,17 @@ class Audience:
             made = (standing, Frames(tuple(texts), self.number))
             self._snapshots = {stream: made}
         return made[1]
+
+    def page(self, stream: str, standing: Standing) -> str | None:
+        """Items and cursor as a served page has them; None where the rows are too many for it."""
+        many = sum(len(self.rows.groups[name].present) for name in self.groups)
+        if not self.held or many > settings.BATCH_LIMIT:
+            return None
+        if self._page is None or self._page[:2] != (stream, standing):
+            listed = ",".join(protocol.item(key, fragment) for key, fragment in self.items())
+            cursor = protocol.encode(self.cursor(stream, standing))
+            self._page = stream, standing, f'{{"items":[{listed}],"cursor":{cursor}}}'
+        return self._page[2]
 
     def items(self) -> Iterable[tuple[Key, str]]:
         """Every row that is held, once each, as key and fragment."""

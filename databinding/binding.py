@@ -190,9 +190,19 @@ class Binding:
     def constant_groups(cls) -> frozenset[str] | None:
         """The groups of every row, if `group_names` doesn't look at its row; else None."""
         try:
-            return cls.groups_of(_UNREADABLE)  # type: ignore[arg-type]
-        except _RowWasRead:
-            return None
+            names = cls.group_names(_UNREADABLE)  # type: ignore[arg-type]
+            names = names if isinstance(names, str) else list(names)
+        except NotImplementedError:
+            raise
+        except (_RowWasRead, Exception):
+            return None  # What it raises for real rows is their fault, one by one.
+        return distinct_names(names, f"{cls.__qualname__}.group_names()")
+
+    @classmethod
+    def sees_all(cls) -> bool:
+        """Is every row of the model one of the binding's? Else a key may name a hidden row."""
+        query = cls.get_queryset().query
+        return not query.where and not query.is_sliced
 
     @classmethod
     def form(cls) -> str:

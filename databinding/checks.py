@@ -3,10 +3,11 @@
 databinding.E001   DATABINDING has an unknown setting, or an impossible value
 databinding.E002   a binding names a field that its model doesn't have
 databinding.E003   bound models on a database that has no journal
-databinding.E004   a database's triggers aren't in step with the bindings (run migrate)
-databinding.E005   SQLite in memory: other threads can't see it
+databinding.E004   SQLite in memory: other threads can't see it
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
+databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
+databinding.W004   a binding on a large table has groups that depend on the row, and no rows()
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 
 from databinding import journal, triggers
-from databinding.binding import aliases, registry
+from databinding.binding import Binding, aliases, registry
 from databinding.conf import DEFAULTS, configured, settings
 
 CAPTURES = ("triggers", "signals")
+
+#: From here on asking every row takes noticeable time.
+MANY_ROWS = 10_000
 
 
 @register()
@@ -106,7 +110,7 @@ def _check_sqlite(alias: str) -> list[CheckMessage]:
             Error(
                 f"The database {alias!r} is in memory, where no other thread sees its changes.",
                 hint="Give it a file; for tests: 'TEST': {'NAME': …}.",
-                id="databinding.E005",
+                id="databinding.E004",
             )
         )
     if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
@@ -145,10 +149,41 @@ def check_triggers(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
                 f"{kind}: {', '.join(names)}" for kind, names in found._asdict().items() if names
             )
             errors.append(
-                Error(
+                Warning(
                     f"Triggers on {alias!r} aren't in step with the bindings ({named}).",
                     hint=f"Run manage.py migrate --database {alias}.",
-                    id="databinding.E004",
+                    id="databinding.W003",
                 )
             )
     return errors
+
+
+@register(Tags.database)
+def check_groups(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Asks the databases: how many rows would have to be asked for their groups."""
+    found: list[CheckMessage] = []
+    for binding in registry:
+        if binding.alias() not in (databases or ()) or not journal.exists(binding.alias()):
+            continue
+        own = binding.rows.__func__ is not Binding.rows.__func__  # type: ignore[attr-defined]
+        asks_each = binding.constant_groups() is None and not own
+        if asks_each and _has_many_rows(binding):
+            found.append(
+                Warning(
+                    f"{binding.__qualname__} has more than {MANY_ROWS} rows, and each is asked for "
+                    "its groups whenever a group is loaded.",
+                    hint="Give it rows(group), the queryset of the rows that a group sees.",
+                    obj=binding,
+                    id="databinding.W004",
+                )
+            )
+    return found
+
+
+def _has_many_rows(binding: type[Binding]) -> bool:
+    with connections[binding.alias()].cursor() as cursor:
+        tables = connections[binding.alias()].introspection.table_names(cursor)
+    if binding.model._meta.db_table not in tables:
+        return False
+    rows = binding.queryset().order_by().values_list("pk", flat=True)
+    return len(rows[MANY_ROWS : MANY_ROWS + 1]) > 0

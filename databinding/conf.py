@@ -42,7 +42,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     # Subscriptions of one connection.
     "MAX_SUBSCRIPTIONS": 50,
     # Snapshots that one connection may be getting at once.
-    "MAX_SNAPSHOTS": 4,
+    "MAX_SNAPSHOTS": 16,
     # Requests of one connection that may wait at once.
     "MAX_REQUESTS": 100,
     # Largest "window" of a subscription, in frames.

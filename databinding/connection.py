@@ -16,7 +16,6 @@ from types import coroutine
 from typing import Any, Protocol
 
 from databinding.conf import settings
-from databinding.protocol import CloseCode
 
 logger = logging.getLogger("databinding")
 
@@ -46,6 +45,9 @@ class Connection:
         #: A frame is on its way and the client doesn't read.
         self.blocked = False
         self.closed = False
+        #: The client doesn't read, and whoever opened this is cancelled for it.
+        self.gave_up = False
+        self._owner = asyncio.current_task()
         self.subscriptions: set[Sender] = set()
         self._replies: deque[str] = deque()
         self._room = asyncio.Event()
@@ -61,8 +63,8 @@ class Connection:
             suspended = steps.send(None)
         except StopIteration:
             return
-        except _GONE:
-            self.closed = True
+        except Exception as error:
+            self._failed(error)
             return
         self.blocked = True
         self._task = self._loop.create_task(self._see_through(steps, suspended))
@@ -91,6 +93,7 @@ class Connection:
     def stop(self) -> None:
         """The socket is gone: nothing more is sent, and nobody waits."""
         self.closed = True
+        self.blocked = False
         self._replies.clear()
         self._room.set()
         if self._task is not None:
@@ -99,8 +102,8 @@ class Connection:
     async def _see_through(self, steps: Generator[Any, Any, None], suspended: Any) -> None:
         try:
             await _continue(steps, suspended)
-        except _GONE:
-            self.closed = True
+        except Exception as error:
+            self._failed(error)
         self.blocked = False
         self._task = None
         while self._replies and not self.blocked:
@@ -119,15 +122,17 @@ class Connection:
             if self._task is task:
                 logger.info("Closing a classic client that doesn't read.")
                 self.stop()
-                self._close = self._loop.create_task(self._try_to_close())
+                self.gave_up = True
+                if self._owner is not None:
+                    self._owner.cancel()
 
         self._loop.call_later(seconds, give_up)
 
-    async def _try_to_close(self) -> None:
-        try:
-            await self._send({"type": "websocket.close", "code": int(CloseCode.NOT_READING)})
-        except _GONE:
-            pass
+    def _failed(self, error: Exception) -> None:
+        # Whatever a server raises, it concerns this connection alone.
+        if not isinstance(error, _GONE):
+            logger.error("Sending to a websocket failed.", exc_info=error)
+        self.closed = True
 
 
 @coroutine

@@ -16,7 +16,7 @@ served from memory and asks the database again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -135,13 +135,20 @@ class Rows:
         self.groups: dict[str, Members] = {}
         self._changed: set[str] = set()
 
-    def load(self, group: str, number: int, rows: Iterable[tuple[Key, str]]) -> None:
-        """Begin to hold a group whose rows in state ``number`` are ``rows``."""
+    def load(self, group: str, number: int, rows: Iterable[tuple[Key, str]]) -> list[Key]:
+        """Begin to hold a group whose rows in state ``number`` are ``rows``.
+
+        A row that is held already, for another group, keeps the fragment it has there, since its
+        readers have to be told of another one. Returns the keys of those that differ.
+        """
         members = self.groups[group] = Members(number)
+        differing = []
         for key, fragment in rows:
-            self.fragments[key] = fragment
+            if self.fragments.setdefault(key, fragment) != fragment:
+                differing.append(key)
             self.index[key] = (*self.index.get(key, ()), group)
             members.present[key] = _Present(number, number)
+        return differing
 
     def load_recent(self, group: str, number: int) -> None:
         """Begin to follow a group that is too large to be held."""
@@ -185,23 +192,18 @@ class Rows:
                 members.leave(key, number, fragment)
                 self._changed.add(name)
 
-    def replace(
-        self, rows: Mapping[Key, tuple[str, Collection[str]]], kept: Collection[Key], number: int
-    ) -> None:
-        """These are all rows now (``kept``: also those, as they were); tell the difference.
-
-        A group that isn't held can't be compared: all that was told of it before is void.
-        """
-        for key in [key for key in self.index if key not in rows and key not in kept]:
-            self.drop(key, number)
-        for key, (fragment, groups) in rows.items():
-            self.put(key, fragment, groups, number)
+    def follow_anew(self, number: int) -> None:
+        """Groups that aren't held can't be compared: all that was told of them before is void."""
         for name, members in self.groups.items():
             if isinstance(members, RecentMembers):
-                for key in list(members.present):
-                    self._release(key, name)
-                self.load_recent(name, number)
-                self._changed.add(name)
+                self.follow(name, number)
+
+    def follow(self, group: str, number: int) -> None:
+        """Don't hold this group any more, if it was; from now on follow its changes."""
+        for key in list(self.groups[group].present):
+            self._release(key, group)
+        self.load_recent(group, number)
+        self._changed.add(group)
 
     def held(self) -> list[str]:
         """The loaded groups but those too large to be held."""

@@ -32,6 +32,7 @@ class Session(Protocol):
     connection: Connection
     hub: Hub
     waiting: int
+    joining: int
 
     def count(self) -> int: ...
 
@@ -134,14 +135,17 @@ class Door:
             raise self._error(request, 429, "This connection has too many subscriptions.")
         if self.session.snapshots() >= settings.MAX_SNAPSHOTS:
             raise self._error(request, 429, "Too many snapshots are on their way; try again.")
+        self.session.joining += 1
         try:
             await self._check_permission(request)
             joined = await self.session.hub.join(
                 self.binding, self.groups, self.stream, cursor=cursor
             )
-        except (DatabaseAway, *DATABASE_AWAY):
+        except DatabaseAway:
             detail = "The database is away or busy; try again."
             raise self._error(request, 503, detail) from None
+        finally:
+            self.session.joining -= 1
         self.session.end_classic()
         if self.subscription is not None:
             self.subscription.end()
@@ -189,7 +193,10 @@ class Door:
             allowed = self.binding().has_permission(user, protocol.SUBSCRIBE, None)
             return allowed, user.is_authenticated
 
-        answer: tuple[bool, bool] = await database_sync_to_async(ask)()
+        try:
+            answer: tuple[bool, bool] = await database_sync_to_async(ask)()
+        except DATABASE_AWAY as error:
+            raise DatabaseAway(str(error)) from error
         return answer
 
     def _error(self, request: Request, status: int, detail: str) -> FrameError:
@@ -228,7 +235,7 @@ class Door:
             joined = await self.session.hub.join(
                 self.binding, self.groups, self.stream, classic=True
             )
-        except (DatabaseAway, *DATABASE_AWAY):
+        except DatabaseAway:
             logger.warning("A classic client of %s gets nothing: database away.", self.stream)
             return
         except Exception:
@@ -245,14 +252,11 @@ class Door:
         if self._classic is not None:
             self._classic.start()
 
-    def end(self) -> None:
-        """The connection is over."""
+    def end(self) -> asyncio.Task[None] | None:
+        """The connection is over; what is still being done for it, and cancelled, is returned."""
         self.end_classic()
         if self.subscription is not None:
             self.subscription.end()
         if self._worker is not None:
             self._worker.cancel()
-
-    async def ended(self) -> None:
-        if self._worker is not None:
-            await asyncio.gather(self._worker, return_exceptions=True)
+        return self._worker

@@ -25,8 +25,6 @@ class Foreign:
 
     #: Frames that may wait for the consumer.
     most_waiting = 100
-    #: Seconds that the consumer has to end after its client has gone.
-    patience = 5.0
 
     def __init__(self, scope: Any, connection: Connection, stream: str, carried: Any) -> None:
         self.scope = scope
@@ -69,16 +67,10 @@ class Foreign:
             raise FrameError(429, "Too many frames wait already.", stream=self.stream)
         self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(payload)})
 
-    def end(self) -> None:
-        """The connection is over."""
+    def end(self) -> asyncio.Task[None] | None:
+        """The connection is over; the consumer's task, which is told so, is returned."""
         self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
-
-    async def ended(self) -> None:
-        if self._task is None or self._task.done():
-            return
-        _, unfinished = await asyncio.wait([self._task], timeout=self.patience)
-        for task in unfinished:
-            task.cancel()
+        return self._task
 
 
 def _application(stream: str, carried: Any) -> Application:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from databinding.audience import Audience, Standing
 from databinding.binding import Binding
+from databinding.conf import settings
 from databinding.difference import Key, Rows
 from databinding.reading import Change
 
@@ -25,9 +26,6 @@ class Holdings:
         self.rows: dict[type[Binding], Rows] = {}
         self._number = 0
         self._audiences: dict[tuple[type[Binding], tuple[str, ...]], Audience] = {}
-
-    def audience(self, binding: type[Binding], groups: tuple[str, ...]) -> Audience | None:
-        return self._audiences.get((binding, groups))
 
     def in_use(self) -> bool:
         return any(audience.users for audience in self._audiences.values())
@@ -48,6 +46,7 @@ class Holdings:
             for binding, change in changes:
                 rows = self.rows[binding]
                 change.apply(rows, self._number)
+                self._follow_large(binding, rows)
                 changed[binding] = rows.take_changed()
             self.standing = standing
             news = [
@@ -59,28 +58,46 @@ class Holdings:
                 audience.changed()
                 audience.told = standing.position
                 # Those in step are at the number before this one.
-                for stream, classic in audience.doors:
+                for stream, classic in +audience.doors:
                     audience.frames(stream, classic, before[audience], standing)
             return news
 
     def add(
         self,
         binding: type[Binding],
-        groups: tuple[str, ...],
         loaded: Mapping[str, Iterable[tuple[Key, str]] | None],
-    ) -> Audience:
-        """Hold a new audience, with the rows of those groups that weren't held before."""
+    ) -> list[Key]:
+        """Hold groups that weren't held before (those of None are only followed).
+
+        Returns the keys of rows that other groups hold as something else.
+        """
+        differing: list[Key] = []
         with self.lock:
             rows = self.rows.setdefault(binding, Rows())
             for group, found in loaded.items():
                 if found is None:
                     rows.load_recent(group, self._number)
                 else:
-                    rows.load(group, self._number, found)
-            audience = Audience(binding, groups, rows)
-            audience.told = self.standing.position if self.standing else None
-            self._audiences[binding, groups] = audience
+                    differing += rows.load(group, self._number, found)
+        return differing
+
+    def open(self, binding: type[Binding], groups: tuple[str, ...]) -> Audience:
+        """The audience of these groups, all of them held."""
+        with self.lock:
+            audience = self._audiences.get((binding, groups))
+            if audience is None:
+                audience = Audience(binding, groups, self.rows.setdefault(binding, Rows()))
+                audience.told = self.standing.position if self.standing else None
+                self._audiences[binding, groups] = audience
             return audience
+
+    def _follow_large(self, binding: type[Binding], rows: Rows) -> None:
+        """A constant group that has grown far beyond the limit isn't held any longer."""
+        limit = 2 * settings.GROUP_LIMIT
+        large = [name for name in rows.held() if len(rows.groups[name].present) > limit]
+        if large and binding.constant_groups() is not None and binding.sees_all():
+            for name in large:
+                rows.follow(name, self._number)
 
     def quiet(self) -> list[Audience]:
         """The audiences whose subscribers hold an old cursor, though they are current."""

@@ -11,12 +11,11 @@ import functools
 import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
-from databinding.audience import Audience, Frames
+from databinding.audience import Audience, Door, Frames
 from databinding.binding import Binding
 from databinding.passes import Joined, Pass
-from databinding.relay import Relay, relay_for
+from databinding.relay import Relay, Wants, relay_for
 
 T = TypeVar("T")
 
@@ -33,6 +32,8 @@ class Subscriber(Protocol):
     def deliver(self) -> None: ...
 
     def deliver_cursor(self) -> None: ...
+
+    def leave(self) -> None: ...
 
 
 class Busy(Exception):
@@ -58,8 +59,9 @@ class Hub:
         try:
             self.loop.call_soon_threadsafe(do, audiences)
         except RuntimeError:  # The loop is closed, and its connections with it.
-            for audience in list(self._subscriptions):
-                audience.users -= len(self._subscriptions.pop(audience))
+            for subscriptions in self._subscriptions.values():
+                for subscription in subscriptions:
+                    subscription.leave()
             return False
         return True
 
@@ -84,15 +86,14 @@ class Hub:
         members.discard(subscription)
         if not members:
             self._subscriptions.pop(audience, None)
-        subscription.relay.leave(audience)
 
-    async def ask(self, relay: Relay, work: Callable[[Pass], T]) -> T:
+    async def ask(self, relay: Relay, work: Callable[[Pass], T], wants: Wants | None = None) -> T:
         """Have something done in a pass that begins from now on.
 
         Raises `databinding.relay.DatabaseAway`.
         """
         relay.listen(self)
-        return await asyncio.wrap_future(relay.submit(work))
+        return await asyncio.wrap_future(relay.submit(work, wants))
 
     async def join(
         self,
@@ -109,12 +110,13 @@ class Hub:
             self.ask(
                 relay,
                 lambda this: this.join(binding, groups, stream, classic=classic, cursor=cursor),
+                wants=(binding, groups),
             )
         )
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
-            asked.add_done_callback(functools.partial(_give_back, relay))
+            asked.add_done_callback(functools.partial(_give_back, relay, (stream, classic)))
             raise
 
     def frames(self, subscription: Subscriber) -> Frames | None:
@@ -146,12 +148,12 @@ class Hub:
             holdings.lock.release()
 
 
-def _give_back(relay: Relay, asked: asyncio.Future[Joined]) -> None:
+def _give_back(relay: Relay, door: Door, asked: asyncio.Future[Joined]) -> None:
     if not asked.cancelled() and asked.exception() is None:
-        relay.leave(asked.result().audience)
+        relay.leave(asked.result().audience, door)
 
 
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 _making = threading.Lock()
 
 
@@ -160,5 +162,7 @@ def running_hub() -> Hub:
     loop = asyncio.get_running_loop()
     with _making:
         if loop not in _hubs:
+            for closed in [other for other in _hubs if other.is_closed()]:
+                del _hubs[closed]
             _hubs[loop] = Hub(loop)
         return _hubs[loop]

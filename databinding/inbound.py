@@ -25,7 +25,7 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
-from django.db.models import Model
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
 from djangochannelsrestframework.decorators import action as dcrf_action
@@ -198,16 +198,32 @@ class BindingConsumer(AsyncAPIConsumer):
             limit = most
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
             raise exceptions.ValidationError({"limit": [f"A number from 1 to {most}."]})
-        rows = self.binding.queryset().order_by("pk")
+        rows = self._listed().order_by("pk")
         if after is not None:
             rows = rows.filter(pk__gt=self._key(after, "after"))
-        found = []
+        found: list[Answer] = []
         for instance in rows.iterator(chunk_size=2_000):
             if self._sees(instance):
                 found.append(self._answer(instance))
                 if len(found) == limit:
                     break
         return found
+
+    def _listed(self) -> QuerySet[Any]:
+        """Rows among which are all that this connection sees."""
+        keys: list[QuerySet[Any]] = []
+        for group in self.door.groups:
+            of_group = self.binding.rows(group)
+            if of_group is None:
+                constant = self.binding.constant_groups()
+                if constant is not None and constant.isdisjoint(self.door.groups):
+                    return self.binding.queryset().none()
+                return self.binding.queryset()
+            keys.append(of_group.order_by().values("pk"))
+        seen = Q(pk__in=())
+        for found in keys:
+            seen |= Q(pk__in=found)
+        return self.binding.queryset().filter(seen)
 
     def _permit(self, user: Any, action: str, pk: Key | None) -> None:
         if not self.binding().has_permission(user, action, pk):

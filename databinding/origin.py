@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 
 from databinding.conf import settings
 
@@ -32,4 +32,8 @@ def allowed(scope: Mapping[str, Any]) -> bool:
     hosts = list(django_settings.ALLOWED_HOSTS)
     if django_settings.DEBUG and not hosts:
         hosts = list(_LOCAL)
+    if "*" in hosts:
+        # Any host may be ours; a page's own is the one that it asked.
+        asked = [value.decode("latin-1") for name, value in headers if name == b"host"]
+        hosts = [split_domain_port(one)[0] for one in asked]
     return validate_host(f"[{host}]" if ":" in host else host, hosts)

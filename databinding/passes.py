@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from databinding import protocol, reading
+from databinding import protocol
 from databinding.audience import Audience, Frames, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import DELETE, UPDATE, Event, Key, Rows
 from databinding.holdings import Holdings
-from databinding.journal import Journal, Keys, State
+from databinding.journal import Keys, State
 from databinding.positions import Position
+from databinding.reading import Reader, Row
 
 
 class Joined:
@@ -44,26 +45,30 @@ class Pass:
     """One read transaction, as jobs see it: one state of the database."""
 
     def __init__(
-        self, holdings: Holdings, standing: Standing, journal: Journal, state: State
+        self, holdings: Holdings, standing: Standing, reader: Reader, state: State
     ) -> None:
         self.holdings = holdings
         self.standing = standing
-        self.journal = journal
+        self.reader = reader
+        self.journal = reader.journal
         self.state = state
         self._since: dict[Position, Keys | None] = {}
-        self._pages: dict[tuple[Audience, Key | None], list[reading.Row]] = {}
+        self._pages: dict[tuple[Audience, Key | None], list[Row]] = {}
 
     def audience(self, binding: type[Binding], groups: Iterable[str]) -> Audience:
         """The audience of these groups, loaded."""
-        constant = binding.constant_groups()
-        wanted = tuple(sorted(set(groups) if constant is None else constant.intersection(groups)))
-        audience = self.holdings.audience(binding, wanted)
-        if audience is not None:
-            return audience
+        wanted = _groups_of(binding, groups)
+        self.load(binding, wanted)
+        return self.holdings.open(binding, wanted)
+
+    def load(self, binding: type[Binding], groups: Iterable[str]) -> None:
+        """Hold these groups; whatever several jobs of one pass want is best loaded at once."""
         rows = self.holdings.rows.get(binding) or Rows()
-        missing = [group for group in wanted if group not in rows.groups]
-        loaded = reading.load(binding, rows, missing) if missing else {}
-        return self.holdings.add(binding, wanted, loaded)
+        missing = [group for group in _groups_of(binding, groups) if group not in rows.groups]
+        if missing:
+            loaded = self.reader.load(binding, rows, missing)
+            for key in self.holdings.add(binding, loaded):
+                self.reader.owe(binding, key)
 
     def join(
         self,
@@ -88,8 +93,7 @@ class Pass:
         if joined is None:
             joined = self.snapshot(audience, stream)
         with self.holdings.lock:
-            audience.users += 1
-            audience.doors.add((stream, classic))
+            audience.doors[stream, classic] += 1
         return joined
 
     def snapshot(self, audience: Audience, stream: str) -> Joined:
@@ -113,7 +117,7 @@ class Pass:
         size = settings.SNAPSHOT_CHUNK
         place = (audience, after)
         if place not in self._pages:
-            self._pages[place] = reading.read_page(audience.binding, after, size + 1)
+            self._pages[place] = self.reader.page(audience.binding, after, size + 1)
         rows = self._pages[place]
         more = len(rows) > size
         cursor = None if more else audience.cursor(stream, standing)
@@ -138,7 +142,7 @@ class Pass:
         if None in texts:
             return None
         keep: list[Key] | None = None
-        if binding.constant_groups() is None:
+        if binding.constant_groups() is None or not binding.sees_all() or not audience.groups:
             # A key tells that a row changed, not that this client ever saw it: who isn't there
             # now isn't named, but left out of what to keep.
             keep = list(audience.keys())
@@ -153,7 +157,7 @@ class Pass:
 
     def _events(self, audience: Audience, texts: list[str]) -> list[Event]:
         if not audience.held:
-            change = reading.read_keys(audience.binding, texts)
+            change = self.reader.keys(audience.binding, texts)
             there = [Event(UPDATE, row.key, row.fragment) for row in change.rows if row.fragment]
             return there + [Event(DELETE, key, None) for key in change.gone]
         events = []
@@ -165,3 +169,9 @@ class Pass:
             else:
                 events.append(Event(DELETE, key, None))
         return events
+
+
+def _groups_of(binding: type[Binding], groups: Iterable[str]) -> tuple[str, ...]:
+    """Those of the groups in which the binding can have rows, in order."""
+    constant = binding.constant_groups()
+    return tuple(sorted(set(groups) if constant is None else constant.intersection(groups)))

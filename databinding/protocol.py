@@ -10,6 +10,7 @@ encoded again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from itertools import islice
@@ -77,7 +78,7 @@ class Request(NamedTuple):
 def parse(text: str) -> tuple[str, Any]:
     """A client's frame: the stream's name and the payload. Raises `FrameError`."""
     try:
-        frame = json.loads(text, parse_constant=_refuse_constant)
+        frame = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise FrameError(400, "The frame isn't valid JSON.") from None
     if not isinstance(frame, dict):
@@ -116,6 +117,13 @@ def _has_utf8(value: Any) -> bool:
     except (UnicodeEncodeError, RecursionError):
         return False
     return True
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def _refuse_constant(name: str) -> None:

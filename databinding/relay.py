@@ -17,23 +17,28 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Generic, Protocol, TypeVar
 
 from django.db import connections
 
-from databinding import doorbell, reading
-from databinding.audience import Audience, Standing
+from databinding import doorbell
+from databinding.audience import Audience, Door, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
 from databinding.passes import Pass
+from databinding.reading import DATABASE_AWAY, Change, Reader
 
 logger = logging.getLogger("databinding")
 
 T = TypeVar("T")
+
+
+#: Texts of keys that are to be read again, by binding; None among them: all rows.
+Owed = dict[type[Binding], set[str | None]]
 
 
 class DatabaseAway(Exception):
@@ -48,19 +53,23 @@ class Listener(Protocol):
     def refresh_cursors(self, audiences: list[Audience]) -> bool: ...
 
 
+#: A binding and groups of it that a job needs to be held.
+Wants = tuple[type[Binding], Iterable[str]]
+
+
 class _Job(Generic[T]):
-    def __init__(self, work: Callable[[Pass], T]) -> None:
+    def __init__(self, work: Callable[[Pass], T], wants: Wants | None) -> None:
         self.work = work
+        self.wants = wants
         self.future: Future[T] = Future()
         self.asked = time.monotonic()
 
     def run(self, in_pass: Pass) -> None:
         try:
             result = self.work(in_pass)
-        except reading.DATABASE_AWAY:
-            raise
         except Exception as error:
-            self.fail(error)
+            if in_pass.reader.is_fault(error):
+                self.fail(error)
         else:
             try:
                 self.future.set_result(result)
@@ -82,7 +91,7 @@ class Relay:
         self.holdings = Holdings()
         self._listeners: list[Listener] = []
         self._jobs: deque[_Job[Any]] = deque()
-        self._departures: deque[Audience] = deque()
+        self._departures: deque[tuple[Audience, Door]] = deque()
         self._rung = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -95,9 +104,12 @@ class Relay:
     def running(self) -> bool:
         return self._thread is not None
 
-    def submit(self, work: Callable[[Pass], T]) -> Future[T]:
-        """Have something done in a pass that begins from now on."""
-        job = _Job(work)
+    def submit(self, work: Callable[[Pass], T], wants: Wants | None = None) -> Future[T]:
+        """Have something done in a pass that begins from now on.
+
+        What jobs want to be held is loaded together for all jobs of a pass.
+        """
+        job = _Job(work, wants)
         with self._starting:
             self._jobs.append(job)
             if self._thread is None:
@@ -113,9 +125,9 @@ class Relay:
             if listener not in self._listeners:
                 self._listeners = [*self._listeners, listener]
 
-    def leave(self, audience: Audience) -> None:
-        """One subscription less."""
-        self._departures.append(audience)
+    def leave(self, audience: Audience, door: Door) -> None:
+        """One subscription less, at this door."""
+        self._departures.append((audience, door))
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the thread now, whoever is subscribed; the next job starts it anew. For tests."""
@@ -166,6 +178,10 @@ class _Life:
 
     #: Pauses between attempts while the database is away, in seconds.
     RETRY_FIRST, RETRY_MOST = 0.1, 2.0
+    #: Pauses between attempts to read rows that can't be read, in seconds.
+    OWED_FIRST, OWED_MOST = 0.25, 60.0
+    #: Seconds of jobs in one pass.
+    JOBS = 0.1
     #: For this long after news, other processes' commits are looked for often.
     BUSY = 1.0
 
@@ -180,11 +196,16 @@ class _Life:
         self.last_unload = now
         self.pause_until = 0.0
         self.retry = 0.0
+        # Rows that could not be read, to be read again.
+        self.owed: Owed = {}
+        self.owed_pause = self.OWED_FIRST
+        self.owed_due = 0.0
 
     def idle(self) -> bool:
         relay = self.relay
         while relay._departures:
-            relay._departures.popleft().users -= 1
+            audience, door = relay._departures.popleft()
+            audience.doors[door] -= 1
         now = time.monotonic()
         if relay._jobs or relay.holdings.in_use():
             self.last_used = now
@@ -197,8 +218,8 @@ class _Life:
         try:
             self._keep_house()
             # A pass that failed is still owed: what told of the news then tells it only once.
-            due = self.journal.grown() or relay._rung.is_set() or relay._jobs or self.retry
-            if not due:
+            told = self.journal.grown() or relay._rung.is_set()
+            if not (told or relay._jobs or self.retry or self._due()):
                 busy = time.monotonic() - self.last_news < self.BUSY
                 relay._rung.wait(settings.POLL_BUSY if busy else settings.POLL_REST)
                 return
@@ -217,7 +238,7 @@ class _Life:
     def _failed(self, error: Exception) -> None:
         relay = self.relay
         if not self.retry:
-            known = isinstance(error, reading.DATABASE_AWAY)
+            known = isinstance(error, DATABASE_AWAY)
             logger.error("The relay of %s: %s", relay.alias, error, exc_info=not known)
         self.retry = min(self.RETRY_MOST, self.retry * 2 or self.RETRY_FIRST)
         try:
@@ -233,36 +254,56 @@ class _Life:
         relay = self.relay
         began = time.monotonic()
         jobs = [relay._jobs.popleft() for _ in range(len(relay._jobs))]
+        reader = Reader(self.journal)
         try:
             with self.journal.snapshot():
                 state = self.journal.state()
                 if state is not None:
-                    if self._advance(state):
+                    if self._advance(reader, state):
                         self.last_news = time.monotonic()
                     standing = Standing(state.epoch, state.position)
-                    this = Pass(relay.holdings, standing, self.journal, state)
-                    for job in jobs:
-                        if not job.future.cancelled():
-                            job.run(this)
+                    self._do(jobs, Pass(relay.holdings, standing, reader, state))
             if state is None:
                 self.journal.new_epoch()
                 relay._rung.set()
         finally:
             unfinished = [job for job in jobs if not job.future.done()]
             relay._jobs.extendleft(reversed(unfinished))
+        self._owe(reader)
         took = time.monotonic() - began
         self.pause_until = time.monotonic() + min(3 * took, settings.PASS_PAUSE)
 
-    def _advance(self, state: State) -> bool:
+    def _do(self, jobs: list[_Job[Any]], this: Pass) -> None:
+        """Do jobs for a while; those left over wait for the next pass, behind its news."""
+        wants: dict[type[Binding], set[str]] = {}
+        for job in jobs:
+            if job.wants is not None:
+                wants.setdefault(job.wants[0], set()).update(job.wants[1])
+        for binding, groups in wants.items():
+            try:
+                this.load(binding, groups)
+            except Exception as error:
+                this.reader.is_fault(error)  # The jobs will see for themselves.
+        until = time.monotonic() + self.JOBS
+        for job in jobs:
+            if not job.future.cancelled():
+                job.run(this)
+            if time.monotonic() > until:
+                break
+
+    def _advance(self, reader: Reader, state: State) -> bool:
         """From the state that is held to this one; True if somebody has news."""
         holdings = self.relay.holdings
         standing = Standing(state.epoch, state.position)
-        if holdings.standing == standing:
+        retrying = self._due()
+        if holdings.standing == standing and not retrying:
             return False
         keys: Keys | None = {}
         if holdings.standing is not None:
             keys = self._keys_since(holdings.standing, state)
-        news = holdings.advance(list(self._read(keys)), standing)
+        news = holdings.advance(list(self._read(reader, keys, retrying)), standing)
+        for binding in retrying:
+            self.owed.pop(binding, None)
         if news:
             self.relay._tell(lambda listener: listener.publish(news))
         return bool(news)
@@ -273,13 +314,39 @@ class _Life:
             return None
         return self.journal.keys_since(standing.position, settings.KEY_LIMIT)
 
-    def _read(self, keys: Keys | None) -> Iterable[tuple[type[Binding], reading.Change]]:
+    def _read(
+        self, reader: Reader, keys: Keys | None, retrying: Owed
+    ) -> Iterator[tuple[type[Binding], Change]]:
         for binding, rows in self.relay.holdings.rows.items():
-            texts = None if keys is None else keys.get(binding.concrete_label(), ())
-            if texts is None or None in texts:
-                yield binding, reading.read_all(binding, rows.held())
-            elif texts:
-                yield binding, reading.read_keys(binding, texts)  # type: ignore[arg-type]
+            texts: set[str | None] = {None}
+            if keys is not None:
+                texts = keys.get(binding.concrete_label(), set()) | retrying.get(binding, set())
+            try:
+                if None in texts:
+                    yield binding, reader.all(binding, rows.held())
+                elif texts:
+                    yield binding, reader.keys(binding, [text for text in texts if text])
+            except Exception as error:
+                if reader.is_fault(error):
+                    logger.exception("%s can't be read.", binding.__qualname__)
+                    reader.owe(binding, None)
+
+    def _due(self) -> Owed:
+        """What is to be read again by now."""
+        return dict(self.owed) if time.monotonic() >= self.owed_due else {}
+
+    def _owe(self, reader: Reader) -> None:
+        """Remember what could not be read, and when to try again: ever more seldom."""
+        for binding, texts in reader.faulty.items():
+            owed = self.owed.setdefault(binding, set())
+            owed |= texts
+            if len(owed) > settings.KEY_LIMIT:
+                self.owed[binding] = {None}
+        if reader.faulty:
+            self.owed_pause = min(self.OWED_MOST, self.owed_pause * 2)
+            self.owed_due = time.monotonic() + self.owed_pause
+        elif not self.owed:
+            self.owed_pause = self.OWED_FIRST
 
     def _keep_house(self) -> None:
         relay = self.relay

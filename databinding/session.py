@@ -16,6 +16,9 @@ from databinding.hub import running_hub
 from databinding.inbound import BindingConsumer
 from databinding.protocol import CloseCode, FrameError
 
+#: Seconds that other consumers have to end after their client has gone.
+PATIENCE = 5.0
+
 
 def binding_of(carried: Any) -> type[Binding] | None:
     """The binding that an entry of a demultiplexer's `consumers` stands for, if it does."""
@@ -49,6 +52,8 @@ class Session:
         self.hub = running_hub()
         #: Requests that wait, on all streams.
         self.waiting = 0
+        #: Subscriptions that are being made.
+        self.joining = 0
         self._asgi_send = send
         self.doors = {stream: self._door(stream, one) for stream, one in consumers.items()}
 
@@ -100,17 +105,19 @@ class Session:
     async def close(self) -> None:
         self.connection.stop()
         # At once, whatever becomes of this coroutine: subscriptions keep rows in memory.
-        for door in self.doors.values():
-            door.end()
-        await asyncio.gather(*(door.ended() for door in self.doors.values()))
+        tasks = [task for door in self.doors.values() if (task := door.end()) is not None]
+        if tasks:
+            _, unfinished = await asyncio.wait(tasks, timeout=PATIENCE)
+            for task in unfinished:
+                task.cancel()
 
     def count(self) -> int:
-        """Subscriptions of this connection."""
-        return sum(door.subscription is not None for door in self._bound())
+        """Subscriptions of this connection, and those being made."""
+        return self.joining + sum(door.subscription is not None for door in self._bound())
 
     def snapshots(self) -> int:
-        """Subscriptions that are getting a snapshot."""
-        return sum(
+        """Subscriptions that are getting a snapshot, or about to."""
+        return self.joining + sum(
             door.subscription is not None and door.subscription.loading for door in self._bound()
         )
 

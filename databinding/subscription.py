@@ -28,6 +28,8 @@ class Subscription:
     BUSY = 0.005
     #: Seconds until another try where a snapshot is needed and the database is away.
     AWAY = 1.0
+    #: Frames sent at once before other connections have their turn.
+    BURST = 16
     #: Replies that wait for a window before whoever sends more of them waits too.
     WAITING_REPLIES = 16
 
@@ -51,6 +53,7 @@ class Subscription:
         self.classic = classic
         self.in_flight = 0
         self.ended = False
+        self._left = False
         #: The client was sent everything up to this number.
         self.number = joined.frames.number
         self._joined = joined
@@ -60,7 +63,7 @@ class Subscription:
         self._replies: deque[tuple[int, str]] = deque()
         self._room = asyncio.Event()
         self._fetching: asyncio.Task[None] | None = None
-        self._retry: asyncio.TimerHandle | None = None
+        self._going_on: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         if self.ended:
@@ -74,16 +77,23 @@ class Subscription:
             return
         self.ended = True
         self.hub.remove(self)
+        self.leave()
         self.connection.subscriptions.discard(self)
         self._texts.clear()
-        if self._retry is not None:
-            self._retry.cancel()
+        if self._going_on is not None:
+            self._going_on.cancel()
         if self._fetching is not None:
             self._fetching.cancel()
         for _, text in self._replies:
             self.connection.send_soon(text)
         self._replies.clear()
         self._room.set()
+
+    def leave(self) -> None:
+        """Give the place in the audience back, once."""
+        if not self._left:
+            self._left = True
+            self.relay.leave(self.audience, (self.stream, self.classic))
 
     @property
     def loading(self) -> bool:
@@ -97,12 +107,19 @@ class Subscription:
 
     def deliver(self) -> None:
         """Send what may be sent."""
+        self._going_on = None
+        sent = 0
         while not (self.ended or self.connection.blocked or self.connection.closed):
             if self._fetching is not None and not self._texts:
                 return
             if self.window is not None and self.in_flight >= self.window:
                 return
             if self._texts:
+                sent += 1
+                if sent > self.BURST:
+                    # Others want to be served, too.
+                    self._go_on_after(0)
+                    return
                 self.connection.transmit(self._texts.popleft())
                 if not self._texts and self._joined.after is None:
                     self._told()
@@ -113,11 +130,12 @@ class Subscription:
 
     def deliver_cursor(self) -> None:
         """Send a fresh cursor, if there is nothing else to send."""
-        if self.classic or self.loading:
+        if self.ended or self.classic or self.loading:
             return
         try:
             frames = self.hub.cursor_batch(self)
         except Busy:
+            self.hub.loop.call_later(self.BUSY, self.deliver_cursor)
             return
         if frames is not None:
             self._send(frames)
@@ -142,8 +160,7 @@ class Subscription:
         try:
             frames = self.hub.frames(self)
         except Busy:
-            if self._retry is None:
-                self._retry = self.hub.loop.call_later(self.BUSY, self._try_again)
+            self._go_on_after(self.BUSY)
             return False
         if frames is None:
             self._fetch(self._snapshot)
@@ -168,9 +185,9 @@ class Subscription:
         if len(self._replies) < self.WAITING_REPLIES:
             self._room.set()
 
-    def _try_again(self) -> None:
-        self._retry = None
-        self.deliver()
+    def _go_on_after(self, seconds: float) -> None:
+        if self._going_on is None:
+            self._going_on = self.hub.loop.call_later(seconds, self.deliver)
 
     # Snapshots that memory can't give
 

@@ -26,6 +26,7 @@ Route websockets to ``Demultiplexer.as_asgi()``. The names are those of Channels
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -122,6 +123,12 @@ class WebSocketDemultiplexer(AsyncConsumer):
                 await session.received(message)
         except Closed as closed:
             await _close(send, closed.code)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not session.connection.gave_up:
+                raise
+            task.uncancel()
+            await _close(send, CloseCode.NOT_READING)
         finally:
             await session.close()
 
@@ -161,12 +168,17 @@ class WebSocketDemultiplexer(AsyncConsumer):
         return binding_of(cls.consumers.get(stream))
 
 
+#: Seconds to wait for a close frame to be sent.
+_PATIENCE = 1.0
+
 #: Channels 1's spelling.
 WebsocketDemultiplexer = WebSocketDemultiplexer
 
 
 async def _close(send: Any, code: CloseCode) -> None:
     try:
-        await send({"type": "websocket.close", "code": int(code)})
+        # To a client that doesn't read some servers can't even say goodbye.
+        async with asyncio.timeout(_PATIENCE):
+            await send({"type": "websocket.close", "code": int(code)})
     except (OSError, RuntimeError):
-        pass  # The client has gone before.
+        pass  # The client has gone before. (TimeoutError is an OSError.)

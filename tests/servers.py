@@ -45,11 +45,11 @@ def environment(database, settings="dashboard.settings", **more):
     }
 
 
-def command(database, *arguments, **options):
+def command(database, *arguments, settings="dashboard.settings", **options):
     """Start `manage.py …` in a process of its own; the caller waits for it or ends it."""
     return subprocess.Popen(
         [sys.executable, CHECKOUT / "manage.py", *arguments],
-        env=environment(database),
+        env=environment(database, settings),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

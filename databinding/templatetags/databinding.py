@@ -77,14 +77,10 @@ def _rows(binding: type[Binding], groups: frozenset[str], stream: str) -> str | 
     def read(this: Pass) -> str | None:
         audience = this.audience(binding, groups)
         with this.holdings.lock:
-            items = [protocol.item(key, fragment) for key, fragment in audience.items()]
-            if not audience.held or len(items) > settings.BATCH_LIMIT:
-                return None
-            cursor = protocol.encode(audience.cursor(stream, this.standing))
-        return f'{{"items":[{",".join(items)}],"cursor":{cursor}}}'
+            return audience.page(stream, this.standing)
 
     # The relay reads, not this request: what a request's own transaction sees may never commit.
-    asked = relay_for(binding.alias()).submit(read)
+    asked = relay_for(binding.alias()).submit(read, wants=(binding, groups))
     try:
         return asked.result(settings.DATABASE_TIMEOUT)
     except (DatabaseAway, FutureTimeoutError):

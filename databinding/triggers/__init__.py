@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.apps import AppConfig
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
@@ -26,10 +26,13 @@ _DIALECTS = {"sqlite": sqlite}
 
 
 class Watch(NamedTuple):
-    """Changes of `table` touch the row of `label` whose primary key is in `column`."""
+    """Changes of `table` touch the row of `label` whose primary key is in `column`.
+
+    Without a column they may touch any row.
+    """
 
     table: str
-    column: str
+    column: str | None
     label: str
 
 
@@ -58,14 +61,24 @@ def _watches_of(binding: type[Binding]) -> Iterator[Watch]:
     concrete: type[Model] | None = binding.model._meta.concrete_model
     assert concrete is not None
     label = binding.concrete_label()
-    # A child's row is spread over its parents' tables, under the same key.
     for model in (concrete, *concrete._meta.get_parent_list()):
-        column = model._meta.pk.column
-        assert column is not None
+        # A child's row is spread over its parents' tables: those on the way of its primary key
+        # have the same key, others one of their own.
+        column = model._meta.pk.column if _has_key_of(concrete, model) else None
         yield Watch(model._meta.db_table, column, label)
     for name in binding.many_to_many():
         field: Any = concrete._meta.get_field(name)
         yield Watch(field.m2m_db_table(), field.m2m_column_name(), label)
+
+
+def _has_key_of(child: type[Model], parent: type[Model]) -> bool:
+    model: Any = child
+    while model is not parent:
+        link = model._meta.pk.remote_field
+        if link is None or not link.parent_link:
+            return False
+        model = link.model
+    return True
 
 
 def wanted(alias: str) -> dict[str, str]:
@@ -86,7 +99,8 @@ def wanted(alias: str) -> dict[str, str]:
 
 def _name(watch: Watch, operation: str) -> str:
     # Readable, and distinct also where a table is called like another one's model.
-    digest = hashlib.sha256("\0".join(watch).encode()).hexdigest()[:8]
+    described = "\0".join((watch.table, watch.column or "", watch.label))
+    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
     return f"databinding_{watch.table}_{operation}_{digest}"
 
 
@@ -114,18 +128,19 @@ def install(alias: str) -> Drift:
     if not found:
         return found
     want = wanted(alias)
-    dialect.replace(
-        connection,
-        drop=(*found.stale, *found.differing),
-        create=[want[name] for name in (*found.missing, *found.differing)],
-    )
     renewed = {
         watch.label
         for watch in watches(alias)
         for operation in dialect.OPERATIONS
         if _name(watch, operation) in (*found.missing, *found.differing)
     }
-    journal.append(alias, [(label, None) for label in sorted(renewed)])
+    with transaction.atomic(using=alias):
+        dialect.replace(
+            connection,
+            drop=(*found.stale, *found.differing),
+            create=[want[name] for name in (*found.missing, *found.differing)],
+        )
+        journal.append(alias, [(label, None) for label in sorted(renewed)])
     return found
 
 

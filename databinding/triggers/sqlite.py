@@ -24,16 +24,17 @@ def statements(
     """The operation and SQL of each trigger for one watched table."""
     quote = connection.ops.quote_name
     journal = quote(JournalEntry._meta.db_table)
-    column = quote(watch.column)
     label = watch.label.replace("'", "''")
     for operation in OPERATIONS:
         body: list[str] = []
-        for row in _ROWS[operation]:
+        for row in _ROWS[operation] if watch.column else ("any",):
             # An update that changes the key touches two rows: the one gone and the one come.
-            condition = f" WHERE OLD.{column} IS NOT NEW.{column}" if len(body) else ""
+            column = quote(watch.column) if watch.column else ""
+            condition = f" WHERE OLD.{column} IS NOT NEW.{column}" if body else ""
+            key = f"{row}.{column}" if watch.column else "NULL"
             body.append(
                 f"INSERT INTO {journal} (model, key, tag) "
-                f"SELECT '{label}', {row}.{column}, random(){condition};"
+                f"SELECT '{label}', {key}, random(){condition};"
             )
         yield (
             operation,

@@ -187,9 +187,12 @@ class Socket:
         self._reading.set()
         self._before_stall = None
         self._inbox.put_nowait({"type": "websocket.connect"})
-        self._task = asyncio.create_task(
-            self._application(self._scope, self._inbox.get, self._send)
-        )
+        self.sending = self._send
+
+        async def send(message):
+            await self.sending(message)
+
+        self._task = asyncio.create_task(self._application(self._scope, self._inbox.get, send))
         await eventually(lambda: self.sent)
         assert self.sent.pop(0)["type"] == "websocket.accept"
         return self
@@ -201,8 +204,6 @@ class Socket:
 
     async def _send(self, message):
         self.sent.append(message)
-        if message["type"] == "websocket.close":
-            return
         if self._before_stall is not None:
             if self._before_stall == 0:
                 self._reading.clear()

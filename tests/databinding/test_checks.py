@@ -98,15 +98,15 @@ def test_a_database_without_a_journal(monkeypatch):
     assert check_triggers(databases=["default"]) == []
 
 
-# E004
+# W003
 
 
 @pytest.mark.django_db(transaction=True)
 def test_triggers_out_of_step():
-    """databinding.E004 says what is missing; without the database it isn't asked."""
+    """databinding.W003 says what is missing; without the database it isn't asked."""
     uninstall("default")
     (error,) = check_triggers(databases=["default"])
-    assert error.id == "databinding.E004"
+    assert error.id == "databinding.W003"
     assert all(name in error.msg for name in drift("default").missing)
     assert error.hint == "Run manage.py migrate --database default."
     assert check_triggers() == []
@@ -126,17 +126,17 @@ def test_triggers_that_signals_make_superfluous():
     """With CAPTURE "signals", triggers that are still there are out of step."""
     with override_settings(DATABINDING={"CAPTURE": "signals"}):
         (error,) = check_triggers(databases=["default"])
-    assert error.id == "databinding.E004"
+    assert error.id == "databinding.W003"
     assert "stale: " in error.msg
 
 
-# E005, W001, W002
+# E004, W001, W002
 
 
 def test_a_database_in_memory(monkeypatch):
-    """databinding.E005: in memory, no other thread sees a change."""
+    """databinding.E004: in memory, no other thread sees a change."""
     monkeypatch.setitem(connection.settings_dict, "NAME", ":memory:")
-    assert ids(check_databases()) == ["databinding.E005"]
+    assert ids(check_databases()) == ["databinding.E004"]
 
 
 @pytest.mark.parametrize(

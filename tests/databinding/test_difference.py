@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from databinding.difference import CREATE, DELETE, UPDATE, Event, Members, RecentMembers, Rows
 from databinding.difference import difference as tell
+from databinding.reading import Change, Row
 
 GROUPS = ("a", "b", "c")
 
@@ -152,7 +153,11 @@ def test_replacing_tells_the_same_difference(history, cut, kept):
             else:
                 truth[key] = state
     there = {key: state for key, state in truth.items() if key not in kept}
-    rows.replace(there, kept, number + 1)
+    found = [
+        *(Row(key, fragment, names) for key, (fragment, names) in there.items()),
+        *(Row(key, None, None) for key in kept),
+    ]
+    Change(found, [], complete=True).apply(rows, number + 1)
     client.catch_up(rows)
     expected = {**there, **{key: was[key] for key in kept if key in was}}
     assert client.copy == seen(expected, ("a", "b"))

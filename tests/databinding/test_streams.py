@@ -404,14 +404,14 @@ async def test_a_paged_snapshots_cursor_covers_no_more_than_its_first_page(monke
     from databinding import reading
 
     first, *_ = await create(*(f"n{i}" for i in range(8)))
-    read_page = reading.read_page
+    page = reading.Reader.page
 
-    def read_page_while_somebody_writes(binding, after, size):
+    def page_while_somebody_writes(self, binding, after, size):
         if after == first + 2:
             other_program(f"UPDATE talk_integervalue SET value = 5 WHERE id = {first}")
-        return read_page(binding, after, size)
+        return page(self, binding, after, size)
 
-    monkeypatch.setattr(reading, "read_page", read_page_while_somebody_writes)
+    monkeypatch.setattr(reading.Reader, "page", page_while_somebody_writes)
     with override_settings(DATABINDING={"GROUP_LIMIT": 1, "SNAPSHOT_CHUNK": 3}):
         async with Client(Demultiplexer) as client:
             await client.subscribe("intval")
@@ -529,8 +529,10 @@ async def test_many_joiners_share_one_reading(monkeypatch):
 
     await create("a", "b")
     calls = []
-    read_all = reading.read_all
-    monkeypatch.setattr(reading, "read_all", lambda *args: (calls.append(args), read_all(*args))[1])
+    read_all = reading.Reader.all
+    monkeypatch.setattr(
+        reading.Reader, "all", lambda *args: (calls.append(args), read_all(*args))[1]
+    )
     async with Client(Demultiplexer) as first:
         await first.subscribe("intval")
         clients = [Client(Demultiplexer) for _ in range(50)]

@@ -1,0 +1,366 @@
+"""A fault in one row, binding, client or loop stays there."""
+
+import asyncio
+import gc
+import json
+import sqlite3
+from contextlib import closing, suppress
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from django.db import OperationalError, connection
+from django.test import override_settings
+
+from databinding import reading
+from databinding.audience import Audience
+from databinding.relay import relay_for
+from tests.databinding.clients import Client, Socket, eventually, named
+from tests.shapes.bindings import Demultiplexer as Shapes
+from tests.shapes.bindings import MessageBinding, NamedBinding, PaperBinding
+from tests.shapes.models import Message, Named, Paper, Room
+from tests.talk.bindings import Demultiplexer as Talk
+from tests.talk.bindings import IntegerValueBinding
+from tests.talk.models import IntegerValue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Both = named(
+    {"intval": IntegerValueBinding, "paper": PaperBinding, "named": NamedBinding},
+    ["intval-updates", "papers", "named"],
+)
+
+
+def sql(statement):
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=20)) as other, other:
+        other.execute(statement)
+
+
+async def test_a_row_that_the_database_cannot_convert_stays_alone():
+    """A value that Django can't even read leaves its row as it was, and all others live."""
+    paper = await in_database(Paper.objects.create)(amount="1.00")
+    other = await in_database(Paper.objects.create)(amount="2.00")
+    async with Client(Both) as client:
+        await client.subscribe("paper")
+        await client.subscribe("intval")
+        await in_database(sql)("UPDATE shapes_paper SET day = '2024-02-31', ratio = 5")
+        await in_database(sql)(f"UPDATE shapes_paper SET day = NULL WHERE id = '{other.pk.hex}'")
+        value = await in_database(IntegerValue.objects.create)(name="a")
+        await client.until("intval", {value.pk: {"name": "a", "value": 0}})
+        rows = client.rows["paper"]
+        while rows[str(other.pk)]["ratio"] != 5:
+            await client.receive()
+        assert rows[str(paper.pk)]["ratio"] == 0
+        await in_database(sql)("UPDATE shapes_paper SET day = '2024-02-28'")
+        while rows[str(paper.pk)]["day"] != "2024-02-28":
+            await client.receive()
+
+
+async def test_what_could_not_be_read_is_read_again_by_itself(monkeypatch):
+    """A row that failed for a passing reason becomes right without being touched."""
+    row = await in_database(Named.objects.create)(code="a")
+    whole = NamedBinding.serialize_data
+    failing = True
+
+    def serialize_data(self, instance):
+        if failing:
+            raise ConnectionError("the cache is away")
+        return whole(self, instance)
+
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        monkeypatch.setattr(NamedBinding, "serialize_data", serialize_data)
+        await in_database(Named.objects.update)(value=7)
+        await in_database(IntegerValue.objects.create)(name="a")
+        assert await client.nothing_comes()
+        failing = False
+        await client.until("named", {row.pk: {"value": 7}})
+
+
+@pytest.mark.parametrize("error", [OperationalError("no such column: x"), RuntimeError("bug")])
+async def test_a_stream_whose_queries_fail_stops_no_other(error, monkeypatch, caplog):
+    """A binding that can't be read answers 500; others go on at once, before and after."""
+    row = await in_database(IntegerValue.objects.create)(name="a")
+    async with Client(Both) as client, Client(Both) as second:
+        await client.subscribe("intval")
+
+        def get_queryset(cls):
+            raise error
+
+        monkeypatch.setattr(NamedBinding, "get_queryset", classmethod(get_queryset))
+        reply = await second.ask("named", "subscribe")
+        assert reply["response_status"] == 500
+        await in_database(IntegerValue.objects.update)(value=1)
+        await client.until("intval", {row.pk: {"name": "a", "value": 1}})
+        await second.subscribe("intval")
+        assert second.rows["intval"] == client.rows["intval"]
+
+
+async def test_a_binding_that_fails_later_is_read_again(monkeypatch):
+    """A binding whose queryset begins to fail keeps its rows, and catches up by itself."""
+    await in_database(Named.objects.create)(code="a")
+    async with Client(Both) as client:
+        await client.subscribe("named")
+        await client.subscribe("intval")
+        with monkeypatch.context() as patch:
+            fail = classmethod(lambda cls: 1 / 0)
+            patch.setattr(NamedBinding, "get_queryset", fail)
+            await in_database(Named.objects.update)(value=4)
+            value = await in_database(IntegerValue.objects.create)(name="b")
+            await client.until("intval", {value.pk: {"name": "b", "value": 0}})
+            assert client.rows["named"] == {"a": {"value": 0}}
+        await client.until("named", {"a": {"value": 4}})
+
+
+async def test_a_row_that_cannot_be_rendered_leaves_all_the_same(monkeypatch):
+    """Whom a row has left doesn't keep it only because it can't be rendered."""
+    room = await in_database(Room.objects.create)(name="1")
+    await in_database(Message.objects.create)(room=room, text="secret")
+    whole = MessageBinding.serialize_data
+
+    def serialize_data(self, instance):
+        if instance.hidden:
+            raise RuntimeError("can't")
+        return whole(self, instance)
+
+    monkeypatch.setattr(MessageBinding, "serialize_data", serialize_data)
+    route = {"kwargs": {"rooms": str(room.pk)}}
+    async with Client(Shapes, url_route=route) as client:
+        await client.subscribe("message")
+        assert len(client.rows["message"]) == 1
+        await in_database(Message.objects.update)(hidden=True)
+        await client.until("message", {})
+        async with Client(Shapes, url_route=route) as second:
+            await second.subscribe("message")
+            assert second.rows["message"] == {}
+
+
+async def test_loading_a_group_hides_no_change_from_another(monkeypatch):
+    """Who holds a row is told of it also if it was read anew for somebody else's group."""
+    one, two = await in_database(lambda: [Room.objects.create(name=n) for n in ("1", "2")])()
+    await in_database(Message.objects.create)(room=one, text="x")
+    monkeypatch.setattr(
+        MessageBinding,
+        "group_names",
+        classmethod(lambda cls, row: [f"room-{row.room_id}", f"room-{two.pk}"]),
+    )
+    whole = MessageBinding.serialize_data
+    monkeypatch.setattr(
+        MessageBinding,
+        "serialize_data",
+        lambda self, row: {**whole(self, row), "room": row.room.name},
+    )
+    async with Client(Shapes, url_route={"kwargs": {"rooms": str(one.pk)}}) as first:
+        await first.subscribe("message")
+        await in_database(Room.objects.filter(pk=one.pk).update)(name="renamed")
+        async with Client(Shapes, url_route={"kwargs": {"rooms": str(two.pk)}}) as second:
+            await second.subscribe("message")
+            for client in (first, second):
+                while [row["room"] for row in client.rows["message"].values()] != ["renamed"]:
+                    await client.receive()
+
+
+async def test_a_send_that_raises_anything_concerns_its_connection_alone(caplog):
+    """Whatever a server raises for one client, the others get their frames."""
+    row = await in_database(IntegerValue.objects.create)(name="a")
+    async with Socket(Talk) as odd, Client(Talk) as client:
+        odd.say("intval", "subscribe", request_id=1)
+        await eventually(lambda: odd.copy("intval"))
+
+        def broken(message):
+            raise KeyError("odd")
+
+        odd.sending = broken
+        await client.subscribe("intval")
+        for value in (1, 2):
+            await in_database(IntegerValue.objects.update)(value=value)
+            await client.until("intval", {row.pk: {"name": "a", "value": value}})
+    assert "Sending to a websocket failed" in caplog.text
+
+
+async def test_a_loop_that_is_gone_gives_its_places_back_once():
+    """The relay serves a subscriber for as long as it is there, whatever other loops did."""
+
+    def leave_behind():
+        async def go():
+            client = Client(Talk)
+            await client.__aenter__()
+            await client.subscribe("intval")
+            return client
+
+        loop = asyncio.new_event_loop()
+        client = loop.run_until_complete(go())
+        tasks = asyncio.all_tasks(loop)
+        loop.close()
+        return client, tasks
+
+    relay = relay_for("default")
+    async with Client(Talk) as client:
+        await client.subscribe("intval")
+        left = await asyncio.to_thread(leave_behind)
+        (audience,) = relay.holdings._audiences.values()
+        assert audience.users == 2
+        await in_database(IntegerValue.objects.create)(name="a")
+        await client.receive()
+        await eventually(lambda: audience.users == 1)
+        for task in left[1]:
+            task._log_destroy_pending = False  # It is meant to be.
+            with suppress(RuntimeError):  # asyncio's own: the loop is closed.
+                task.get_coro().close()
+        del left
+        gc.collect()
+        await in_database(IntegerValue.objects.create)(name="b")
+        await client.receive()
+        assert audience.users == 1
+
+
+async def test_joins_to_many_groups_share_one_scan(monkeypatch):
+    """Groups that are asked for at once are loaded by one reading of the table."""
+    rooms = await in_database(lambda: [Room.objects.create(name=str(n)) for n in range(10)])()
+    for room in rooms:
+        await in_database(Message.objects.create)(room=room, text=room.name)
+    scans = []
+    read_all = reading.Reader.all
+    monkeypatch.setattr(
+        reading.Reader, "all", lambda *args: (scans.append(args), read_all(*args))[1]
+    )
+    clients = [Client(Shapes, url_route={"kwargs": {"rooms": str(room.pk)}}) for room in rooms]
+    for client in clients:
+        await client.__aenter__()
+    relay = relay_for("default")
+    with relay._starting:  # All of them ask before the relay begins.
+        asked = [asyncio.to_thread(lambda: None)]
+    replies = asyncio.gather(*(client.subscribe("message") for client in clients), *asked)
+    await replies
+    assert [len(client.rows["message"]) for client in clients] == [1] * 10
+    assert len(scans) < 10
+    for client in clients:
+        await client.__aexit__()
+
+
+async def test_a_resume_names_no_row_of_a_group_that_is_not_its_own():
+    """A connection in other groups than the binding's learns no key by resuming."""
+    outside = named({"named": NamedBinding}, ["elsewhere"])
+    async with Client(outside) as client:
+        await client.subscribe("named")
+        cursor = client.cursors["named"]
+    await in_database(Named.objects.create)(code="secret")
+    await in_database(Named.objects.create)(code="gone")
+    await in_database(Named.objects.filter(code="gone").delete)()
+    async with Client(outside) as client:
+        await client.subscribe("named", cursor=cursor)
+        assert "secret" not in json.dumps(client.frames)
+        assert "gone" not in json.dumps(client.frames)
+
+
+async def test_a_resume_names_no_row_outside_the_queryset(monkeypatch):
+    """What the binding's queryset hides isn't named to those who resume."""
+    monkeypatch.setattr(
+        NamedBinding,
+        "get_queryset",
+        classmethod(lambda cls: Named.objects.exclude(code__startswith="secret")),
+    )
+    await in_database(Named.objects.create)(code="open")
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        held, cursor = client.rows["named"], client.cursors["named"]
+    await in_database(Named.objects.create)(code="secret")
+    async with Client(Shapes) as client:
+        client.rows["named"] = held
+        assert await client.subscribe("named", cursor=cursor) is True
+        assert client.rows["named"] == {"open": {"value": 0}}
+        assert "secret" not in json.dumps(client.frames)
+
+
+async def test_a_group_that_grows_far_beyond_the_limit_is_let_go():
+    """A held group that has become too large is followed from then on, and pages stay right."""
+    with override_settings(DATABINDING={"GROUP_LIMIT": 5, "SNAPSHOT_CHUNK": 4}):
+        async with Client(Talk) as client:
+            await client.subscribe("intval")
+            await in_database(IntegerValue.objects.bulk_create)(
+                IntegerValue(name=f"n{n}") for n in range(20)
+            )
+            while len(client.rows["intval"]) < 20:
+                await client.receive()
+            rows = relay_for("default").holdings.rows[IntegerValueBinding]
+            assert rows.held() == []
+            await in_database(IntegerValue.objects.filter(name="n3").update)(value=3)
+            while [row["value"] for row in client.rows["intval"].values()].count(3) != 1:
+                await client.receive()
+
+
+async def test_a_storm_of_subscriptions_meets_the_limit_on_snapshots():
+    """Subscriptions that are asked for at once count before they are made."""
+    streams = {f"s{n}": IntegerValueBinding for n in range(8)}
+    with override_settings(DATABINDING={"MAX_SNAPSHOTS": 3}):
+        async with Client(named(streams, ["intval-updates"])) as client:
+            for number, stream in enumerate(streams):
+                await client.send(stream, "subscribe", request_id=number)
+            statuses = []
+            while len(statuses) < len(streams):
+                payload = (await client.receive())["payload"]
+                if "response_status" in payload:
+                    statuses.append(payload["response_status"])
+    assert 200 in statuses
+    assert 429 in statuses
+
+
+async def test_a_large_burst_lets_others_have_their_turn(monkeypatch):
+    """A long snapshot goes out in parts, between which the loop serves others."""
+    await in_database(IntegerValue.objects.bulk_create)(
+        IntegerValue(name=f"n{n}") for n in range(100)
+    )
+    turns = []
+    with override_settings(DATABINDING={"SNAPSHOT_CHUNK": 1}):
+        async with Socket(Talk) as socket:
+            socket.say("intval", "subscribe", request_id=1)
+            before = 0
+            while len(socket.copy("intval")) < 100:
+                turns.append(len(socket.sent) - before)
+                before = len(socket.sent)
+                await asyncio.sleep(0)
+    assert max(turns) <= 20
+
+
+async def test_a_page_with_too_many_rows_is_not_even_made(monkeypatch):
+    """The rows of a served page are counted before they are written."""
+    await in_database(IntegerValue.objects.bulk_create)(
+        IntegerValue(name=f"n{n}") for n in range(10)
+    )
+    monkeypatch.setattr(Audience, "items", lambda self: pytest.fail("written for nothing"))
+    with override_settings(DATABINDING={"BATCH_LIMIT": 5}):
+        page = await asyncio.wrap_future(
+            relay_for("default").submit(
+                lambda this: this.audience(IntegerValueBinding, ["intval-updates"]).page(
+                    "intval", this.standing
+                )
+            )
+        )
+    assert page is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"stream":"intval","payload":{"action":"list","request_id":1e999}}',
+        '{"stream":"intval","payload":{"action":"update","pk":1,"data":{"value":-1e999}}}',
+    ],
+)
+async def test_numbers_that_json_cannot_say_back_are_refused(text):
+    """A number that overflows to infinity is malformed, wherever it stands."""
+    async with Client(Talk) as client:
+        await client.send_text(text)
+        assert (await client.receive())["payload"]["response_status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("origin", "connected"),
+    [("http://example.com", True), ("http://example.com:8000", True), ("http://evil.org", False)],
+)
+async def test_where_any_host_is_ours_the_origin_is_the_one_asked(origin, connected, settings):
+    """With ALLOWED_HOSTS = ["*"] a page may still only connect to its own host."""
+    settings.ALLOWED_HOSTS = ["*"]
+    headers = [(b"origin", origin.encode()), (b"host", b"example.com:8000")]
+    client = Client(Talk, headers=headers)
+    assert (await client._communicator.connect())[0] is connected
+    if connected:
+        await client.__aexit__()
