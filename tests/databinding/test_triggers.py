@@ -152,9 +152,9 @@ def test_what_is_rolled_back_is_not_journalled(keys):
     """Key and row become visible together, or neither does."""
     with transaction.atomic():
         kept = IntegerValue.objects.create(name="kept")
-        savepoint = transaction.savepoint()
-        IntegerValue.objects.create(name="undone")
-        transaction.savepoint_rollback(savepoint)
+        with transaction.atomic():
+            IntegerValue.objects.create(name="undone")
+            transaction.set_rollback(True)
     with transaction.atomic():
         IntegerValue.objects.create(name="undone too")
         transaction.set_rollback(True)
