@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
+from django.db import connections
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
@@ -62,7 +64,7 @@ def _changed(sender: type[Model], instance: Model, using: str, **kwargs: Any) ->
     if not labels:
         return
     if settings.CAPTURE == "signals":
-        journal.append(using, [(label, _text(instance.pk)) for label in labels])
+        journal.append(using, [(label, _text(instance.pk, using)) for label in labels])
     ring_after_commit(using)
 
 
@@ -88,7 +90,7 @@ def _related_changed(
         journal.append(
             using,
             [
-                (label, None if key is None else _text(key))
+                (label, None if key is None else _text(key, using))
                 for label in labels
                 for key in keys or ()
             ],
@@ -96,6 +98,7 @@ def _related_changed(
     ring_after_commit(using)
 
 
-def _text(pk: Any) -> str:
+def _text(pk: Any, using: str) -> str:
     # The form in which a trigger copies the column.
-    return pk.hex if hasattr(pk, "hex") and not isinstance(pk, float) else str(pk)
+    native = connections[using].features.has_native_uuid_field
+    return pk.hex if isinstance(pk, UUID) and not native else str(pk)

@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 
 class Position(NamedTuple):
-    """The newest journal key that a state of the database covers.
+    """A state of the database, as its journal names it.
 
-    ``id`` and the random ``tag`` together are the *witness*: a journal that doesn't hold a key
-    with this id and this tag isn't the one (any more) that the position was taken from.
-    ``(0, 0)`` is the position before the first key.
+    ``id`` and the random ``tag`` of the newest key that it covers are the *witness*: a journal
+    that doesn't hold a key with this id and this tag isn't the one (any more) that the position
+    was taken from; 0 and 0 say that there was none. On SQLite the id is the position, too; on
+    PostgreSQL ``snapshot`` is, ``xmin:xmax:xip…``.
     """
 
     id: int
     tag: int
+    snapshot: str = ""
 
 
 class InvalidCursor(ValueError):
@@ -33,13 +35,14 @@ class Cursor(NamedTuple):
     position: Position
 
     def encode(self) -> str:
-        return f"{self.epoch}.{self.audience}.{self.position.id}.{self.position.tag}"
+        key, tag, snapshot = self.position
+        return f"{self.epoch}.{self.audience}.{key}.{tag}.{snapshot}"
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
         """Raises `InvalidCursor`."""
         try:
-            epoch, audience, key, tag = text.split(".")
-            return cls(epoch, audience, Position(int(key), int(tag)))
+            epoch, audience, key, tag, snapshot = text.split(".")
+            return cls(epoch, audience, Position(int(key), int(tag), snapshot))
         except ValueError as error:
             raise InvalidCursor("This isn't a cursor.") from error

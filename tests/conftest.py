@@ -5,6 +5,15 @@ from django.db import connections
 from tests.servers import Server
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is about another database than the one that is tested."""
+    others = {"sqlite", "postgresql"} - {connections["default"].vendor}
+    left_out = [item for item in items if any(map(item.get_closest_marker, others))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(autouse=True)
 def executor_without_connections():
     """Close what `sync_to_async` opened in its thread, which no request ends."""
@@ -14,7 +23,7 @@ def executor_without_connections():
 
 @pytest.fixture
 def database(transactional_db):
-    """The file of the test database: for ORM calls here, and for other processes."""
+    """The test database's file or name: for ORM calls here, and for other processes."""
     return connections["default"].settings_dict["NAME"]
 
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMANDS = {
@@ -35,9 +36,16 @@ PATIENCE = 30
 
 
 def environment(database, settings="dashboard.settings", **more):
-    """The environment of a process on this SQLite file, with the tests' own SECRET_KEY."""
+    """The environment of a process on this database, with the tests' own SECRET_KEY.
+
+    A path is a SQLite file; a name is a database where the tests' DATABASE_URL points to.
+    """
+    if os.path.isabs(database):
+        url = f"sqlite:///{database}"
+    else:
+        url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
     return os.environ | {
-        "DATABASE_URL": f"sqlite:///{database}",
+        "DATABASE_URL": url,
         "DJANGO_SETTINGS_MODULE": settings,
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(CHECKOUT),

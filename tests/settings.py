@@ -1,4 +1,7 @@
-"""The project's settings, for tests: the database is a file (threads and processes share it)."""
+"""The project's settings, for tests.
+
+The database is a file of SQLite (threads and processes share it), or what DATABASE_URL says.
+"""
 
 import atexit
 import os
@@ -12,7 +15,8 @@ from dashboard.settings import DATABASES, INSTALLED_APPS
 
 FOLDER = tempfile.mkdtemp(prefix="databinding-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-DATABASES["default"]["TEST"] = {"NAME": os.path.join(FOLDER, "test.sqlite3")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["TEST"] = {"NAME": os.path.join(FOLDER, "test.sqlite3")}
 
 # Apps of the tests: the talk's, as it stands, and models of other shapes.
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.talk", "tests.shapes"]

@@ -12,12 +12,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from databinding.journal.base import Journal, Keys, State
+from databinding.journal.postgresql import PostgreSQLJournal
 from databinding.journal.sqlite import SQLiteJournal
 from databinding.models import JournalEntry
 
 __all__ = ["VENDORS", "Journal", "Keys", "State", "append", "exists", "open_journal"]
 
-_JOURNALS = {"sqlite": SQLiteJournal}
+_JOURNALS = {"sqlite": SQLiteJournal, "postgresql": PostgreSQLJournal}
 
 #: The databases that can have a journal, by `connection.vendor`.
 VENDORS = tuple(_JOURNALS)

@@ -83,7 +83,7 @@ class SQLiteJournal(Journal):
         )
 
     def honours(self, position: Position, state: State) -> bool:
-        if position == (0, 0):
+        if position.id == 0:
             return state.pruned == 0
         if not state.pruned <= position.id <= state.position.id:
             return False

@@ -19,10 +19,10 @@ from django.db.models import Model
 from databinding import journal
 from databinding.binding import Binding, bindings_of
 from databinding.conf import settings
-from databinding.triggers import sqlite
+from databinding.triggers import postgresql, sqlite
 
 #: What a database needs for triggers, by `connection.vendor`.
-_DIALECTS = {"sqlite": sqlite}
+_DIALECTS = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 class Watch(NamedTuple):
@@ -101,14 +101,17 @@ def _name(watch: Watch, operation: str) -> str:
     # Readable, and distinct also where a table is called like another one's model.
     described = "\0".join((watch.table, watch.column or "", watch.label))
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
-    return f"databinding_{watch.table}_{operation}_{digest}"
+    # PostgreSQL cuts names after 63 bytes.
+    table = watch.table.encode()[:30].decode(errors="ignore")
+    return f"databinding_{table}_{operation}_{digest}"
 
 
 def drift(alias: str) -> Drift:
     """Compare the triggers that are there with those that should be."""
     connection = connections[alias]
-    want = wanted(alias)
-    have = _DIALECTS[connection.vendor].installed(connection)
+    dialect = _DIALECTS[connection.vendor]
+    want = {name: dialect.fingerprint(sql) for name, sql in wanted(alias).items()}
+    have = dialect.installed(connection)
     return Drift(
         missing=tuple(name for name in want if name not in have),
         differing=tuple(name for name in want if name in have and have[name] != want[name]),

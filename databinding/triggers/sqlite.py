@@ -44,8 +44,13 @@ def statements(
         )
 
 
+def fingerprint(sql: str) -> str:
+    """What `installed` says of a trigger that was made by this SQL."""
+    return sql
+
+
 def installed(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Names and SQL of our triggers that are there."""
+    """Names and fingerprints of our triggers that are there."""
     with connection.cursor() as cursor:
         cursor.execute(
             r"SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "

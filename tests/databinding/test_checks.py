@@ -133,12 +133,14 @@ def test_triggers_that_signals_make_superfluous():
 # E004, W001, W002
 
 
+@pytest.mark.sqlite
 def test_a_database_in_memory(monkeypatch):
     """databinding.E004: in memory, no other thread sees a change."""
     monkeypatch.setitem(connection.settings_dict, "NAME", ":memory:")
     assert ids(check_databases()) == ["databinding.E004"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [

@@ -16,7 +16,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.serializers import ModelSerializer
 
 from databinding.connection import Connection
-from databinding.journal.sqlite import SQLiteJournal
+from databinding.journal import open_journal
 from databinding.relay import relay_for
 from databinding.session import Session
 from databinding.websockets import WebSocketDemultiplexer, WebsocketDemultiplexer
@@ -360,7 +360,8 @@ async def test_unsubscribe_ends_a_stream():
 async def test_a_client_that_leaves_while_it_joins_gives_its_place_back(monkeypatch):
     """A connection that ends in the middle of subscribing leaves no subscriber behind."""
     asked, go = threading.Event(), threading.Event()
-    state = SQLiteJournal.state
+    journal = type(open_journal("default"))
+    state = journal.state
 
     def slow(self):
         asked.set()
@@ -372,7 +373,7 @@ async def test_a_client_that_leaves_while_it_joins_gives_its_place_back(monkeypa
         await first.subscribe("intval")
         (audience,) = relay.holdings._audiences.values()
         async with Client(Demultiplexer) as client:
-            monkeypatch.setattr(SQLiteJournal, "state", slow)
+            monkeypatch.setattr(journal, "state", slow)
             await client.send("intval", "subscribe", request_id=1)
             assert await asyncio.to_thread(asked.wait, PATIENCE)
         go.set()

@@ -3,18 +3,18 @@
 import asyncio
 import gc
 import json
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 
 import pytest
 from channels.db import database_sync_to_async as in_database
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.test import override_settings
 
 from databinding import reading
 from databinding.audience import Audience
 from databinding.relay import relay_for
 from tests.databinding.clients import Client, Socket, eventually, named
+from tests.databinding.programs import other_program
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.bindings import MessageBinding, NamedBinding, PaperBinding
 from tests.shapes.models import Message, Named, Paper, Room
@@ -31,10 +31,10 @@ Both = named(
 
 
 def sql(statement):
-    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=20)) as other, other:
-        other.execute(statement)
+    other_program(statement)
 
 
+@pytest.mark.sqlite
 async def test_a_row_that_the_database_cannot_convert_stays_alone():
     """A value that Django can't even read leaves its row as it was, and all others live."""
     paper = await in_database(Paper.objects.create)(amount="1.00")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.template import Context, Template, TemplateSyntaxError
 from django.test import override_settings
 
-from databinding.journal.sqlite import SQLiteJournal
+from databinding.journal import open_journal
 from databinding.relay import relay_for
 from tests.databinding.clients import Client, eventually
 from tests.shapes.bindings import Demultiplexer as Shapes
@@ -101,7 +101,7 @@ def test_while_the_database_is_away_the_page_is_served(monkeypatch, caplog):
     def away(self):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(SQLiteJournal, "state", away)
+    monkeypatch.setattr(type(open_journal("default")), "state", away)
     with override_settings(DATABINDING={"DATABASE_TIMEOUT": 0.05}):
         element = read(render(TALK))
     assert (element.items, element.cursor) == (None, None)
