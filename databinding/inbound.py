@@ -211,18 +211,15 @@ class BindingConsumer(AsyncAPIConsumer):
 
     def _listed(self) -> QuerySet[Any]:
         """Rows among which are all that this connection sees."""
-        keys: list[QuerySet[Any]] = []
+        constant = self.binding.constant_groups()
+        if constant is not None and constant.isdisjoint(self.door.groups):
+            return self.binding.queryset().none()
+        seen = Q(pk__in=())
         for group in self.door.groups:
             of_group = self.binding.rows(group)
             if of_group is None:
-                constant = self.binding.constant_groups()
-                if constant is not None and constant.isdisjoint(self.door.groups):
-                    return self.binding.queryset().none()
                 return self.binding.queryset()
-            keys.append(of_group.order_by().values("pk"))
-        seen = Q(pk__in=())
-        for found in keys:
-            seen |= Q(pk__in=found)
+            seen |= Q(pk__in=of_group.order_by().values("pk"))
         return self.binding.queryset().filter(seen)
 
     def _permit(self, user: Any, action: str, pk: Key | None) -> None:

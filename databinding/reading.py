@@ -88,7 +88,7 @@ class Reader:
                 wanted.append(binding.key_from_text(text))
             except Exception:
                 logger.exception("%s: %r isn't a primary key.", binding.__qualname__, text)
-        rows = self._by_keys(binding, binding.queryset, wanted)
+        rows = self._by_keys(binding, wanted)
         there = {row.key for row in rows}
         return Change(rows, [key for key in wanted if key not in there])
 
@@ -133,11 +133,10 @@ class Reader:
 
     # Faults
 
-    def is_fault(self, error: Exception) -> bool:
-        """Is this the fault of what was read, rather than a database that is away?"""
+    def raise_if_away(self, error: Exception) -> None:
+        """Pass over an error that is the fault of what was read, not of a database that is away."""
         if isinstance(error, DATABASE_AWAY):
             self.journal.state()  # Raises the like if it is away.
-        return True
 
     def _guarded(self, read: Callable[[], T]) -> T:
         # A savepoint: after a failed statement PostgreSQL refuses all others until it is undone.
@@ -163,36 +162,32 @@ class Reader:
         try:
             return self._rendered(binding, queryset, groups)
         except Exception as error:
-            if not self.is_fault(error):
-                raise
+            self.raise_if_away(error)
             keys = self._guarded(lambda: list(queryset.values_list("pk", flat=True)))
-            return self._by_keys(binding, binding.queryset, keys, groups)
+            return self._by_keys(binding, keys, groups)
 
     def _by_keys(
         self,
         binding: type[Binding],
-        queryset: Callable[[], QuerySet[Any]],
         keys: list[Any],
         groups: Collection[str] | None = None,
     ) -> list[Row]:
         rows: list[Row] = []
         for start in range(0, len(keys), _CHUNK):
-            rows += self._chunk(binding, queryset, keys[start : start + _CHUNK], groups)
+            rows += self._chunk(binding, keys[start : start + _CHUNK], groups)
         return rows
 
     def _chunk(
         self,
         binding: type[Binding],
-        queryset: Callable[[], QuerySet[Any]],
         keys: list[Any],
         groups: Collection[str] | None,
     ) -> list[Row]:
         """The rows with these keys; one that can't be read is found by halving."""
         try:
-            return self._rendered(binding, queryset().filter(pk__in=keys), groups)
+            return self._rendered(binding, binding.queryset().filter(pk__in=keys), groups)
         except Exception as error:
-            if not self.is_fault(error):
-                raise
+            self.raise_if_away(error)
             if len(keys) == 1:
                 logger.exception("%s: row %r can't be read.", binding.__qualname__, keys[0])
                 key = keys[0] if isinstance(keys[0], int) else str(keys[0])
@@ -200,8 +195,8 @@ class Reader:
                 return [Row(key, None, None)]
             half = len(keys) // 2
             return [
-                *self._chunk(binding, queryset, keys[:half], groups),
-                *self._chunk(binding, queryset, keys[half:], groups),
+                *self._chunk(binding, keys[:half], groups),
+                *self._chunk(binding, keys[half:], groups),
             ]
 
 

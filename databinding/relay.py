@@ -68,8 +68,8 @@ class _Job(Generic[T]):
         try:
             result = self.work(in_pass)
         except Exception as error:
-            if in_pass.reader.is_fault(error):
-                self.fail(error)
+            in_pass.reader.raise_if_away(error)
+            self.fail(error)
         else:
             try:
                 self.future.set_result(result)
@@ -269,7 +269,8 @@ class _Life:
         finally:
             unfinished = [job for job in jobs if not job.future.done()]
             relay._jobs.extendleft(reversed(unfinished))
-        self._owe(reader)
+            # Also if the database went away while jobs were done: the news before them counts.
+            self._owe(reader)
         took = time.monotonic() - began
         self.pause_until = time.monotonic() + min(3 * took, settings.PASS_PAUSE)
 
@@ -283,7 +284,7 @@ class _Life:
             try:
                 this.load(binding, groups)
             except Exception as error:
-                this.reader.is_fault(error)  # The jobs will see for themselves.
+                this.reader.raise_if_away(error)  # The jobs will see the fault for themselves.
         until = time.monotonic() + self.JOBS
         for job in jobs:
             if not job.future.cancelled():
@@ -327,9 +328,9 @@ class _Life:
                 elif texts:
                     yield binding, reader.keys(binding, [text for text in texts if text])
             except Exception as error:
-                if reader.is_fault(error):
-                    logger.exception("%s can't be read.", binding.__qualname__)
-                    reader.owe(binding, None)
+                reader.raise_if_away(error)
+                logger.exception("%s can't be read.", binding.__qualname__)
+                reader.owe(binding, None)
 
     def _due(self) -> Owed:
         """What is to be read again by now."""
