@@ -76,6 +76,33 @@ async def test_what_could_not_be_read_is_read_again_by_itself(monkeypatch):
         await client.until("named", {row.pk: {"value": 7}})
 
 
+async def test_a_faulty_row_is_owed_also_by_a_pass_that_breaks_off(monkeypatch):
+    """A database that goes away after the news were read doesn't make a faulty row forgotten."""
+    from databinding.relay import _Life
+
+    row = await in_database(Named.objects.create)(code="a")
+    whole, do = NamedBinding.serialize_data, _Life._do
+    broken_off = []
+
+    def serialize_data(self, instance):
+        if not broken_off:
+            raise ConnectionError("the cache is away")
+        return whole(self, instance)
+
+    def break_off(self, jobs, this):
+        if this.reader.faulty and not broken_off:
+            broken_off.append(True)
+            raise OperationalError("gone")
+        do(self, jobs, this)
+
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        monkeypatch.setattr(NamedBinding, "serialize_data", serialize_data)
+        monkeypatch.setattr(_Life, "_do", break_off)
+        await in_database(Named.objects.update)(value=7)
+        await client.until("named", {row.pk: {"value": 7}})
+
+
 @pytest.mark.parametrize("error", [OperationalError("no such column: x"), RuntimeError("bug")])
 async def test_a_stream_whose_queries_fail_stops_no_other(error, monkeypatch, caplog):
     """A binding that can't be read answers 500; others go on at once, before and after."""
