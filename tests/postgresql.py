@@ -10,7 +10,6 @@
 The programs come from POSTGRESQL_BIN, PATH, the places of distributions, or a wheel, in this order.
 """
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -22,6 +21,8 @@ import time
 from pathlib import Path
 
 import psycopg
+
+from tests.services import run_with
 
 #: How long it may take to start or to stop, in seconds, on a busy machine.
 PATIENCE = 60
@@ -213,31 +214,5 @@ class PostgreSQL:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def main(arguments):
-    """Run a command with a PostgreSQL, which ends with it; return its exit status."""
-    if arguments[:1] == ["--"]:
-        arguments = arguments[1:]
-    if not arguments:
-        print(__doc__)
-        return 2
-    process = None
-
-    def end(number, frame):
-        # The command ends as it is told to, and the cluster after it.
-        if process is None:
-            sys.exit(128 + number)
-        if number == signal.SIGINT and sys.stdin.isatty():
-            return  # The terminal has told the command as well.
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, end)
-    with PostgreSQL() as postgresql:
-        process = subprocess.Popen(arguments, env=os.environ | postgresql.environment())
-        status = process.wait()
-    return status if status >= 0 else 128 - status
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_with(PostgreSQL, sys.argv[1:], __doc__))
