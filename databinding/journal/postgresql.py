@@ -98,8 +98,11 @@ class PostgreSQLJournal(Journal):
                 "ON CONFLICT (id) DO UPDATE SET value = EXCLUDED.value",
                 [secrets.token_hex(8)],
             )
-            Epoch.objects.using(self.alias).get_or_create(
-                id=1, defaults={"value": secrets.token_hex(8)}
+            # Those of another cluster may lie in this one's far future, and would void every
+            # position until then.
+            Mark.objects.using(self.alias).all().delete()
+            Epoch.objects.using(self.alias).update_or_create(
+                id=1, defaults={"value": secrets.token_hex(8), "pruned": 0}
             )
 
     def honours(self, position: Position, state: State) -> bool:
@@ -135,6 +138,7 @@ class PostgreSQLJournal(Journal):
 
     def prune(self, retention: float) -> int:
         now = timezone.now()
+        state = Epoch.objects.using(self.alias).filter(id=1).first()
         marks = Mark.objects.using(self.alias)
         newest = marks.order_by("-id").first()
         with self.connection.cursor() as cursor:
@@ -146,10 +150,11 @@ class PostgreSQLJournal(Journal):
             marks.create(position=xmin, recorded_at=now)
         old = marks.filter(recorded_at__lte=now - timedelta(seconds=retention))
         upto = old.order_by("-position").values_list("position", flat=True).first() or 0
-        state = Epoch.objects.using(self.alias).filter(id=1).first()
         if state is None or upto <= state.pruned:
             return 0
-        Epoch.objects.using(self.alias).filter(id=1, pruned__lt=upto).update(pruned=upto)
+        epochs = Epoch.objects.using(self.alias).filter(id=1, value=state.value, pruned__lt=upto)
+        if not epochs.update(pruned=upto):
+            return 0  # Meanwhile another relay has pruned as far, or begun a new epoch.
         dropped: int = 0
         while True:
             with self.connection.cursor() as cursor:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from databinding import journal
-from databinding.binding import aliases
 from databinding.conf import settings
+from databinding.management import databases
 
 
 class Command(BaseCommand):
@@ -18,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--database", help="Only this database (default: all with bindings).")
+        databases.add_argument(parser)
         parser.add_argument(
             "--retention",
             type=float,
@@ -27,12 +26,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, database: str | None, retention: float | None, **options: Any) -> None:
-        known = aliases()
-        if database is not None and database not in known:
-            raise CommandError(f"No bound model is on {database!r}; they are on {known}.")
         keep = settings.RETENTION if retention is None else retention
-        for alias in [database] if database else known:
-            if not journal.exists(alias):
-                raise CommandError(f"{alias!r} has no journal yet: run migrate first.")
-            dropped = journal.open_journal(alias).prune(keep)
-            self.stdout.write(f"{alias}: {dropped} keys dropped.")
+        for journal in databases.chosen_journals(database):
+            self.stdout.write(f"{journal.alias}: {journal.prune(keep)} keys dropped.")
