@@ -10,6 +10,7 @@ Whoever reads or changes an audience holds its relay's lock.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -56,7 +57,7 @@ class Audience:
         self._form = "\0".join((binding.form(), *self.groups))
         self._frames: dict[tuple[str, bool, int], Frames | None] = {}
         self._page: tuple[str, Standing, str] | None = None
-        self._snapshots: dict[str, tuple[Standing, Frames]] = {}
+        self._snapshots: dict[str, Snapshot] = {}
 
     @property
     def users(self) -> int:
@@ -75,6 +76,7 @@ class Audience:
     def changed(self) -> None:
         """The groups have news: frames made so far lead to the past."""
         self._frames.clear()
+        self._snapshots.clear()
 
     def cursor(self, stream: str, standing: Standing) -> str:
         """Where a client stands that was told everything up to now."""
@@ -104,13 +106,14 @@ class Audience:
     def _make_frames(
         self, stream: str, classic: bool, since: int, standing: Standing
     ) -> Frames | None:
-        events = difference(self.rows, self.groups, since)
+        limit = None if classic else settings.BATCH_LIMIT
+        events = difference(self.rows, self.groups, since, limit)
         if classic:
             # A classic client can't be given a snapshot; what is forgotten it has to live without.
             label = self.binding.label()
             texts = tuple(protocol.classic(stream, event, label) for event in events or ())
             return Frames(texts, self.number)
-        if events is None or len(events) > settings.BATCH_LIMIT:
+        if events is None:
             return None
         batch = protocol.batch(stream, events, self.cursor(stream, standing))
         return Frames((batch,), self.number)
@@ -120,19 +123,12 @@ class Audience:
         text = protocol.batch(stream, (), self.cursor(stream, standing))
         return Frames((text,), self.number)
 
-    def snapshot(self, stream: str, standing: Standing) -> Frames:
-        """Frames with all rows; shared by all who come before the next change."""
+    def snapshot(self, stream: str, standing: Standing) -> Chunk:
+        """The beginning of all rows; shared by all who come before the next change."""
         made = self._snapshots.get(stream)
-        if made is None or made[0] != standing or made[1].number != self.number:
-            texts = protocol.snapshot(
-                stream,
-                self.items(),
-                self.cursor(stream, standing),
-                size=settings.SNAPSHOT_CHUNK,
-            )
-            made = (standing, Frames(tuple(texts), self.number))
-            self._snapshots = {stream: made}
-        return made[1]
+        if made is None or made.standing != standing:
+            made = self._snapshots[stream] = Snapshot(self, stream, standing)
+        return Chunk(made, 0)
 
     def page(self, stream: str, standing: Standing) -> str | None:
         """Items and cursor as a served page has them; None where the rows are too many for it."""
@@ -161,6 +157,53 @@ class Audience:
 
     def _digest(self, stream: str) -> str:
         return hashlib.sha256(f"{stream}\0{self._form}".encode()).hexdigest()[:16]
+
+
+class Snapshot:
+    """The rows of a held audience at one state, for all who joined then.
+
+    It holds on to that state's fragments, not to frames: those are made one by one, as clients
+    come to need them, and only the latest are kept for others who are as far. Called in any
+    thread, also without the relay's lock.
+    """
+
+    #: Frames that are kept.
+    shared = 32
+
+    def __init__(self, audience: Audience, stream: str, standing: Standing) -> None:
+        self.standing = standing
+        self._stream = stream
+        self._items = list(audience.items())
+        self._cursor = audience.cursor(stream, standing)
+        self._size = settings.SNAPSHOT_CHUNK
+        self._frames: dict[int, str] = {}
+        self._making = threading.Lock()
+
+    def frame(self, start: int) -> tuple[str, int | None]:
+        """The frame with the rows from this one on, and where the next begins (None: complete)."""
+        end = start + self._size
+        more = end < len(self._items)
+        with self._making:
+            text = self._frames.get(start)
+            if text is None:
+                cursor = protocol.NO_CURSOR if more else self._cursor
+                text = protocol.snapshot(self._stream, self._items[start:end], cursor)
+                if len(self._frames) >= self.shared:
+                    del self._frames[next(iter(self._frames))]
+                self._frames[start] = text
+        return text, end if more else None
+
+
+class Chunk(NamedTuple):
+    """Where a snapshot goes on."""
+
+    snapshot: Snapshot
+    start: int
+
+    def frame(self) -> tuple[str, Chunk | None]:
+        """The next frame, and where the snapshot goes on then (None: complete)."""
+        text, after = self.snapshot.frame(self.start)
+        return text, None if after is None else Chunk(self.snapshot, after)
 
 
 def _signer() -> Signer:

@@ -232,10 +232,13 @@ class Rows:
             self.fragments.pop(key, None)
 
 
-def difference(rows: Rows, groups: Iterable[str], since: int) -> list[Event] | None:
+def difference(
+    rows: Rows, groups: Iterable[str], since: int, limit: int | None = None
+) -> list[Event] | None:
     """What a client of these groups that was last told state ``since`` lacks, oldest change first.
 
-    Each key comes once. None: some of it is forgotten, only the database can tell.
+    Each key comes once. None: some of it is forgotten, only the database can tell; or there are
+    more than ``limit`` events.
     """
     members = [rows.groups[name] for name in groups]
     if any(since < group.floor for group in members):
@@ -249,11 +252,15 @@ def difference(rows: Rows, groups: Iterable[str], since: int) -> list[Event] | N
             if number <= since:
                 break
             touched[key] = max(number, touched.get(key, 0))
+            if limit is not None and len(touched) > limit:
+                return None
         for key in reversed(group.gone):
             number = group.gone[key].left
             if number <= since:
                 break
             touched[key] = max(number, touched.get(key, 0))
+            if limit is not None and len(touched) > limit:
+                return None
     # The walk went from the newest back; turned round and sorted (stably) it is in order.
     newest_first = list(touched.items())
     newest_first.reverse()

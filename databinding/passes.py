@@ -7,9 +7,10 @@ it was asked for. Whatever a thousand of them need in common is read once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from databinding import protocol
-from databinding.audience import Audience, Frames, Standing
+from databinding.audience import Audience, Chunk, Frames, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import DELETE, UPDATE, Event, Key, Rows
@@ -19,26 +20,27 @@ from databinding.positions import Position
 from databinding.reading import Reader, Row
 
 
-class Joined:
-    """A place in an audience: current up to ``frames.number`` once ``frames`` are delivered.
+class Page(NamedTuple):
+    """Where a snapshot goes on whose rows are read from the database, page by page.
 
-    ``after`` is the key from which a paged snapshot goes on (see `Pass.page`), else None.
+    `standing` is that of its beginning: its cursor is the one that counts, since a change to the
+    rows of an earlier page is still to come as a batch.
     """
 
-    def __init__(
-        self,
-        audience: Audience,
-        frames: Frames,
-        standing: Standing,
-        *,
-        resumed: bool = False,
-        after: Key | None = None,
-    ) -> None:
-        self.audience = audience
-        self.frames = frames
-        self.standing = standing
-        self.resumed = resumed
-        self.after = after
+    standing: Standing
+    after: Key | None = None
+
+
+class Joined(NamedTuple):
+    """A place in an audience: current up to ``frames.number`` once all is delivered.
+
+    ``rest`` is what comes after ``frames`` where those are the beginning of a snapshot.
+    """
+
+    audience: Audience
+    frames: Frames
+    rest: Chunk | Page | None = None
+    resumed: bool = False
 
 
 class Pass:
@@ -87,7 +89,7 @@ class Pass:
         audience = self.audience(binding, groups)
         joined = None
         if classic:
-            joined = Joined(audience, Frames((), audience.number), self.standing)
+            joined = Joined(audience, Frames((), audience.number))
         elif cursor is not None:
             joined = self._resume(audience, stream, cursor)
         if joined is None:
@@ -97,33 +99,27 @@ class Pass:
         return joined
 
     def snapshot(self, audience: Audience, stream: str) -> Joined:
-        """All rows of an audience, or the first page of them."""
+        """All rows of an audience: the first frame of them, and where it goes on."""
+        rest: Chunk | Page | None
         if audience.held:
             with self.holdings.lock:
-                frames = audience.snapshot(stream, self.standing)
-            return Joined(audience, frames, self.standing)
-        text, after = self.page(audience, stream, None, self.standing)
-        frames = Frames((text,), audience.number)
-        return Joined(audience, frames, self.standing, after=after)
+                text, rest = audience.snapshot(stream, self.standing).frame()
+        else:
+            text, rest = self.page(audience, stream, Page(self.standing))
+        return Joined(audience, Frames((text,), audience.number), rest)
 
-    def page(
-        self, audience: Audience, stream: str, after: Key | None, standing: Standing
-    ) -> tuple[str, Key | None]:
-        """The next frame of a large audience's snapshot, and where to go on (None: complete).
-
-        `standing` is that of the snapshot's beginning: its cursor is the one that counts, since
-        a change to the rows of an earlier page is still to come as a batch.
-        """
+    def page(self, audience: Audience, stream: str, page: Page) -> tuple[str, Page | None]:
+        """The next frame of a large audience's snapshot, and where to go on (None: complete)."""
         size = settings.SNAPSHOT_CHUNK
-        place = (audience, after)
+        place = (audience, page.after)
         if place not in self._pages:
-            self._pages[place] = self.reader.page(audience.binding, after, size + 1)
+            self._pages[place] = self.reader.page(audience.binding, page.after, size + 1)
         rows = self._pages[place]
         more = len(rows) > size
-        cursor = None if more else audience.cursor(stream, standing)
+        cursor = protocol.NO_CURSOR if more else audience.cursor(stream, page.standing)
         items = ((row.key, row.fragment) for row in rows[:size] if row.fragment is not None)
-        text = protocol.snapshot_chunk(stream, items, cursor)
-        return text, rows[size - 1].key if more else None
+        text = protocol.snapshot(stream, items, cursor)
+        return text, page._replace(after=rows[size - 1].key) if more else None
 
     def _resume(self, audience: Audience, stream: str, cursor: str) -> Joined | None:
         """What was missed since a cursor; None if it isn't honoured, or a snapshot is cheaper."""
@@ -153,7 +149,7 @@ class Pass:
             events = [event for event in events if event.action != DELETE]
         batch = protocol.batch(stream, events, audience.cursor(stream, self.standing), keep)
         frames = Frames((batch,), audience.number)
-        return Joined(audience, frames, self.standing, resumed=True)
+        return Joined(audience, frames, resumed=True)
 
     def _events(self, audience: Audience, texts: list[str]) -> list[Event]:
         if not audience.held:

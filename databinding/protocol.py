@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from itertools import islice
 from typing import Any, NamedTuple
 
 from databinding.difference import DELETE, Event, Key
@@ -29,6 +28,8 @@ UNSUBSCRIBE = "unsubscribe"
 ACK = "ack"
 SNAPSHOT = "snapshot"
 BATCH = "batch"
+#: The cursor of a frame that leads to no state: it counts for the window, and isn't honoured.
+NO_CURSOR = ""
 ERROR = "error"
 
 #: Success of these is told only to a client that gave a ``request_id``: the group's event is the
@@ -178,24 +179,10 @@ def item(key: Key, fragment: str) -> str:
     return f'{{"pk":{encode(key)},"data":{fragment}}}'
 
 
-def snapshot(
-    stream: str, items: Iterable[tuple[Key, str]], cursor: str, *, size: int
-) -> Iterator[str]:
-    """The frames of a snapshot, ``size`` rows in each; the last is complete and has the cursor."""
-    rest = iter(items)
-    chunk = list(islice(rest, size))
-    while True:
-        following = list(islice(rest, size))
-        yield snapshot_chunk(stream, chunk, None if following else cursor)
-        if not following:
-            return
-        chunk = following
-
-
-def snapshot_chunk(stream: str, items: Iterable[tuple[Key, str]], cursor: str | None) -> str:
+def snapshot(stream: str, items: Iterable[tuple[Key, str]], cursor: str = NO_CURSOR) -> str:
     """One frame of a snapshot; with a cursor it is the last one."""
     listed = ",".join(item(key, fragment) for key, fragment in items)
-    complete = "false" if cursor is None else "true"
+    complete = "true" if cursor else "false"
     payload = f'{{"action":"snapshot","items":[{listed}],"complete":{complete}}}'
     return _with_cursor(stream, payload, cursor)
 
@@ -223,7 +210,5 @@ def classic(stream: str, event: Event, model: str) -> str:
     return envelope(stream, payload)
 
 
-def _with_cursor(stream: str, payload: str, cursor: str | None) -> str:
-    if cursor is None:
-        return envelope(stream, payload)
+def _with_cursor(stream: str, payload: str, cursor: str) -> str:
     return f'{{"stream":{encode(stream)},"payload":{payload},"cursor":{encode(cursor)}}}'

@@ -8,26 +8,29 @@ gets fewer frames with the latest states, and never a backlog.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from databinding.audience import Frames
+from databinding.audience import Chunk, Frames
 from databinding.connection import Connection
 from databinding.hub import Busy, Hub
-from databinding.passes import Joined
+from databinding.passes import Joined, Page
 from databinding.relay import DatabaseAway, Relay
+
+logger = logging.getLogger("databinding")
 
 
 class Subscription:
     """A stream of one connection, which has a place in an audience until `end`. `start` it.
 
-    With a ``window``, at most so many frames that carry a cursor are unacknowledged at a time.
+    With a ``window``, at most so many of its frames are unacknowledged at a time.
     """
 
     #: Seconds until another try while the relay applies news.
     BUSY = 0.005
-    #: Seconds until another try where a snapshot is needed and the database is away.
-    AWAY = 1.0
+    #: Seconds until another try where a snapshot is needed and can't be read: at first, at most.
+    AWAY, AWAY_MOST = 1.0, 60.0
     #: Frames sent at once before other connections have their turn.
     BURST = 16
     #: Replies that wait for a window before whoever sends more of them waits too.
@@ -56,9 +59,10 @@ class Subscription:
         self._left = False
         #: The client was sent everything up to this number.
         self.number = joined.frames.number
-        self._joined = joined
-        # Frames to be sent next; with the last of them the client is at `_target`.
+        # Frames to be sent next, and what is to follow them if they begin a snapshot; with the
+        # last of them the client is at `_target`.
         self._texts: deque[str] = deque(joined.frames.texts)
+        self._rest: Chunk | Page | None = joined.rest
         self._target = joined.frames.number
         self._replies: deque[tuple[int, str]] = deque()
         self._room = asyncio.Event()
@@ -80,6 +84,7 @@ class Subscription:
         self.leave()
         self.connection.subscriptions.discard(self)
         self._texts.clear()
+        self._rest = None
         if self._going_on is not None:
             self._going_on.cancel()
         if self._fetching is not None:
@@ -98,7 +103,7 @@ class Subscription:
     @property
     def loading(self) -> bool:
         """Is a snapshot on its way?"""
-        return self._fetching is not None or self._joined.after is not None or bool(self._texts)
+        return self._fetching is not None or self._rest is not None or bool(self._texts)
 
     def ack(self, frames: int) -> None:
         """The client has painted so many frames."""
@@ -120,11 +125,15 @@ class Subscription:
                     # Others want to be served, too.
                     self._go_on_after(0)
                     return
+                self.in_flight += 1
                 self.connection.transmit(self._texts.popleft())
-                if not self._texts and self._joined.after is None:
+                if not self._texts and self._rest is None:
                     self._told()
-            elif self._joined.after is not None:
+            elif isinstance(self._rest, Page):
                 self._fetch(self._next_page)
+            elif self._rest is not None:
+                text, self._rest = self._rest.frame()
+                self._texts.append(text)
             elif not self._next_frames():
                 return
 
@@ -178,8 +187,6 @@ class Subscription:
     def _told(self) -> None:
         """The last of the frames to `_target` was sent."""
         self.number = self._target
-        if not self.classic:
-            self.in_flight += 1
         while self._replies and self._replies[0][0] <= self.number:
             self.connection.send_soon(self._replies.popleft()[1])
         if len(self._replies) < self.WAITING_REPLIES:
@@ -195,25 +202,31 @@ class Subscription:
         self._fetching = self.hub.loop.create_task(self._do_fetch(work))
 
     async def _do_fetch(self, work: Callable[[], Awaitable[None]]) -> None:
+        pause = self.AWAY
         while True:
             try:
                 await work()
                 break
             except DatabaseAway:
                 await asyncio.sleep(self.AWAY)
+            except Exception:
+                logger.exception("Stream %s: its snapshot can't be read.", self.stream)
+                await asyncio.sleep(pause)
+                pause = min(self.AWAY_MOST, 2 * pause)
         self._fetching = None
         self.deliver()
 
     async def _snapshot(self) -> None:
-        self._joined = await self.hub.ask(
+        joined = await self.hub.ask(
             self.relay, lambda this: this.snapshot(self.audience, self.stream)
         )
-        self._send(self._joined.frames)
+        self._rest = joined.rest
+        self._send(joined.frames)
 
     async def _next_page(self) -> None:
-        joined = self._joined
-        text, joined.after = await self.hub.ask(
-            self.relay,
-            lambda this: this.page(self.audience, self.stream, joined.after, joined.standing),
+        page = self._rest
+        assert isinstance(page, Page)
+        text, self._rest = await self.hub.ask(
+            self.relay, lambda this: this.page(self.audience, self.stream, page)
         )
         self._texts.append(text)

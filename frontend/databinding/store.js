@@ -35,7 +35,8 @@ export class Store {
   /** @param {Initial} [initial] */
   constructor(initial) {
     if (!initial?.items) return;
-    this.rows = put(new Map(), initial.items);
+    checkItems(initial.items);
+    put(this.rows, initial.items);
     this.cursor = initial.cursor;
     this.loaded = true;
   }
@@ -57,7 +58,8 @@ export class Store {
    * @returns {Change | null} null while the snapshot isn't complete
    */
   snapshot({ items, complete }, cursor) {
-    const rows = put(new Map(this.#chunks), items);
+    checkItems(items);
+    const rows = put(this.#chunks ?? new Map(), items);
     if (complete !== true) {
       this.#chunks = rows;
       return null;
@@ -132,19 +134,26 @@ function nothing() {
 
 /**
  * @param {Map<Pk, Data>} rows
- * @param {unknown} items
+ * @param {{pk: Pk, data: Data}[]} items
  */
 function put(rows, items) {
-  if (!Array.isArray(items)) throw new ProtocolError("A snapshot came without items.");
-  for (const item of items) {
-    if (!isPk(item?.pk) || !isObject(item.data)) throw new ProtocolError("A snapshot came with an item that is no row.");
-    rows.set(item.pk, item.data);
-  }
+  for (const { pk, data } of items) rows.set(pk, data);
   return rows;
 }
 
 /**
- * A batch is applied whole or not at all, so it is looked through first.
+ * A frame is applied whole or not at all, so it is looked through first.
+ *
+ * @param {unknown} items
+ */
+function checkItems(items) {
+  if (!Array.isArray(items)) throw new ProtocolError("A snapshot came without items.");
+  for (const item of items)
+    if (!isPk(item?.pk) || !isObject(item.data)) throw new ProtocolError("A snapshot came with an item that is no row.");
+}
+
+/**
+ * As for `checkItems`.
  *
  * @param {unknown} events
  * @param {unknown} keep

@@ -219,8 +219,8 @@ export class Stream extends Emitter {
       this.fail(error);
     }
     const resumed = this.#resuming;
-    // Listeners of the change find the state already right.
-    if (cursor !== undefined && this.state === "subscribing") {
+    // Listeners of the change find the state already right. A snapshot's frames but the last have an empty cursor.
+    if (cursor && this.state === "subscribing") {
       this.#resuming = false;
       this.#backoff.reset();
       this.#set("live", null);

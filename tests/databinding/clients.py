@@ -128,8 +128,8 @@ class Client:
             cursor = apply(rows, frame, loading=self._loading.setdefault(stream, []))
             if cursor is not None:
                 self.cursors[stream] = cursor
-                if self.windows.get(stream):
-                    await self.send(stream, "ack", frames=1)
+            if self.windows.get(stream):
+                await self.send(stream, "ack", frames=1)
         return frame
 
     async def ask(self, stream, action, /, **payload):
@@ -150,7 +150,7 @@ class Client:
         resumed = reply["data"]["resumed"]
         while True:
             frame = await self.receive()
-            if frame["stream"] == stream and "cursor" in frame:
+            if frame["stream"] == stream and frame.get("cursor"):
                 return resumed
 
     async def until(self, stream, rows):

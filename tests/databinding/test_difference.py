@@ -38,6 +38,8 @@ class Client:
     def catch_up(self, rows):
         events = tell(rows, self.groups, self.number)
         if events is not None:
+            assert tell(rows, self.groups, self.number, limit=len(events)) == events
+            assert not events or tell(rows, self.groups, self.number, limit=len(events) - 1) is None
             apply(self.copy, events)
             self.number = max(rows.groups[name].changed for name in self.groups)
         return events

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from databinding import protocol
 from databinding.difference import CREATE, DELETE, UPDATE, Event
 from databinding.protocol import FrameError, Request
-from tests.databinding.clients import Client, apply, named
+from databinding.testing.copy import Copy
+from tests.databinding.clients import Client, named
 from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
 
@@ -25,12 +26,12 @@ def vectors(kind):
 @vectors("apply")
 def test_what_a_client_holds_after_frames(vector):
     """A client that applies these frames in order holds these rows and this cursor."""
-    rows = dict(vector["start"])
-    loading, cursor = [], None
+    copy = Copy()
+    copy.hold(dict(vector["start"]), None)
     for frame in vector["frames"]:
-        cursor = apply(rows, frame, loading=loading) or cursor
-    assert rows == dict(vector["rows"])
-    assert cursor == vector["cursor"]
+        copy.take(frame)
+    assert copy.rows == dict(vector["rows"])
+    assert copy.cursor == vector["cursor"]
 
 
 #: The talk's stream twice: the second one must not notice what becomes of the first.
@@ -188,18 +189,17 @@ def test_any_payload_is_a_request_or_refused(payload):
         assert found == Request(payload["action"], payload.get("request_id"), body)
 
 
-@given(st.lists(st.tuples(keys, fragments), max_size=12), cursors, st.integers(1, 5), st.text())
-def test_a_snapshot_in_chunks_loses_nothing(items, cursor, size, stream):
-    """Chunks hold every item in order, as it was rendered; the last one alone has the cursor."""
-    texts = list(protocol.snapshot(stream, items, cursor, size=size))
-    read = [json.loads(text) for text in texts]
-    listed = [(one["pk"], one["data"]) for frame in read for one in frame["payload"]["items"]]
-    assert listed == [(key, json.loads(fragment)) for key, fragment in items]
-    assert all(len(frame["payload"]["items"]) <= size for frame in read)
-    assert [frame["payload"]["complete"] for frame in read] == [False] * (len(read) - 1) + [True]
-    assert [frame.get("cursor") for frame in read] == [None] * (len(read) - 1) + [cursor]
-    assert {frame["stream"] for frame in read} == {stream}
-    assert all(fragment in "".join(texts) for _, fragment in items)
+@given(st.lists(st.tuples(keys, fragments), max_size=12), cursors, st.text())
+def test_a_snapshot_says_what_its_rows_say(items, cursor, stream):
+    """A frame holds every item in order, as it was rendered; with a cursor it is complete."""
+    for given_cursor, complete in ((cursor, True), (protocol.NO_CURSOR, False)):
+        text = protocol.snapshot(stream, items, given_cursor)
+        frame = json.loads(text)
+        listed = [(one["pk"], one["data"]) for one in frame["payload"]["items"]]
+        assert listed == [(key, json.loads(fragment)) for key, fragment in items]
+        assert frame["payload"]["complete"] is complete
+        assert (frame["stream"], frame["cursor"]) == (stream, given_cursor)
+        assert all(fragment in text for _, fragment in items)
 
 
 @given(

@@ -81,7 +81,7 @@ test("a snapshot comes as one change: the difference, and nothing before it is c
   const changes = record(ints, "change");
   const chunk = (items, complete, cursor) =>
     world.socket.receive({ stream: "intval", payload: { action: "snapshot", items, complete }, cursor });
-  chunk([{ pk: 1, data: { ...A } }], false);
+  chunk([{ pk: 1, data: { ...A } }], false, "");
   assert.deepEqual([...rows.keys()], [1, 2]);
   assert.deepEqual(changes, []);
   chunk([{ pk: 3, data: B }], true, "c2");
@@ -225,6 +225,22 @@ test("frames without a cursor don't count", () => {
   world.paint();
   world.pass(250);
   assert.deepEqual(acks(world), [1]);
+});
+
+test("each frame of a large snapshot counts, and only the last one makes the stream live", () => {
+  const world = new World();
+  const ints = world.connect().stream("intval", { window: 4 });
+  world.socket.open();
+  const chunk = (pk, complete, cursor) =>
+    world.socket.receive({ stream: "intval", payload: { action: "snapshot", items: [{ pk, data: A }], complete }, cursor });
+  for (const pk of [1, 2]) chunk(pk, false, "");
+  world.paint();
+  assert.deepEqual(acks(world), [2]);
+  assert.equal(ints.state, "subscribing");
+  assert.equal(ints.cursor, null);
+  chunk(3, true, "c1");
+  assert.equal(ints.state, "live");
+  assert.deepEqual([...ints.rows.keys()], [1, 2, 3]);
 });
 
 test("a malformed frame with a cursor counts: the window must not shrink", () => {
