@@ -32,6 +32,8 @@ class Frames(NamedTuple):
 
     texts: tuple[str, ...]
     number: int
+    #: In the batches and classic frames among them.
+    events: int = 0
 
 
 class Standing(NamedTuple):
@@ -112,11 +114,11 @@ class Audience:
             # A classic client can't be given a snapshot; what is forgotten it has to live without.
             label = self.binding.label()
             texts = tuple(protocol.classic(stream, event, label) for event in events or ())
-            return Frames(texts, self.number)
+            return Frames(texts, self.number, len(texts))
         if events is None:
             return None
         batch = protocol.batch(stream, events, self.cursor(stream, standing))
-        return Frames((batch,), self.number)
+        return Frames((batch,), self.number, len(events))
 
     def empty_batch(self, stream: str, standing: Standing) -> Frames:
         """Nothing new but the cursor."""

@@ -16,6 +16,7 @@ from types import coroutine
 from typing import Any, Protocol
 
 from databinding.conf import settings
+from databinding.tally import HubTally
 
 logger = logging.getLogger("databinding")
 
@@ -39,8 +40,9 @@ class Connection:
     #: Replies that wait for a client to read before whoever sends more of them waits too.
     waiting_replies = 16
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, tally: HubTally) -> None:
         self._send = send
+        self._tally = tally
         self._loop = asyncio.get_running_loop()
         #: A frame is on its way and the client doesn't read.
         self.blocked = False
@@ -58,6 +60,7 @@ class Connection:
         """Send a frame. Only while not `blocked`."""
         if self.closed:
             return
+        self._tally.frames += 1
         steps = self._send({"type": "websocket.send", "text": text}).__await__()
         try:
             suspended = steps.send(None)
@@ -89,6 +92,11 @@ class Connection:
         """Answer a heartbeat, unless the client doesn't read anyway."""
         if not self.blocked:
             self.transmit(text)
+
+    @property
+    def waiting(self) -> int:
+        """Replies that wait until the client reads."""
+        return len(self._replies)
 
     def stop(self) -> None:
         """The socket is gone: nothing more is sent, and nobody waits."""

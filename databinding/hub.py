@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from databinding.audience import Audience, Door, Frames
 from databinding.binding import Binding
+from databinding.connection import Connection
 from databinding.passes import Joined, Pass
 from databinding.relay import Relay, Wants, relay_for
+from databinding.tally import HubTally
 
 T = TypeVar("T")
 
@@ -28,6 +31,9 @@ class Subscriber(Protocol):
     stream: str
     classic: bool
     number: int
+
+    @property
+    def held_back(self) -> bool: ...
 
     def deliver(self) -> None: ...
 
@@ -45,7 +51,19 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.tally = HubTally()
+        self._connections: set[Connection] = set()
         self._subscriptions: dict[Audience, set[Subscriber]] = {}
+
+    # Called in any thread
+
+    def connections(self) -> list[Connection]:
+        """The open ones."""
+        return list(self._connections)
+
+    def subscriptions(self) -> list[Subscriber]:
+        found = list(self._subscriptions.values())
+        return [subscription for members in found for subscription in list(members)]
 
     # Called in relays' threads
 
@@ -55,9 +73,9 @@ class Hub:
     def refresh_cursors(self, audiences: list[Audience]) -> bool:
         return self._call(self._deliver_cursors, audiences)
 
-    def _call(self, do: Callable[[list[Audience]], None], audiences: list[Audience]) -> bool:
+    def _call(self, do: Callable[[list[Audience], float], None], audiences: list[Audience]) -> bool:
         try:
-            self.loop.call_soon_threadsafe(do, audiences)
+            self.loop.call_soon_threadsafe(do, audiences, time.monotonic())
         except RuntimeError:  # The loop is closed, and its connections with it.
             for subscriptions in self._subscriptions.values():
                 for subscription in subscriptions:
@@ -67,12 +85,20 @@ class Hub:
 
     # Called in the loop
 
-    def _deliver(self, audiences: list[Audience]) -> None:
+    def open(self, connection: Connection) -> None:
+        self.tally.connections += 1
+        self._connections.add(connection)
+
+    def close(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    def _deliver(self, audiences: list[Audience], told: float) -> None:
         for audience in audiences:
             for subscription in list(self._subscriptions.get(audience, ())):
                 subscription.deliver()
+        self.tally.deliveries.add(time.monotonic() - told)
 
-    def _deliver_cursors(self, audiences: list[Audience]) -> None:
+    def _deliver_cursors(self, audiences: list[Audience], told: float) -> None:
         for audience in audiences:
             for subscription in list(self._subscriptions.get(audience, ())):
                 subscription.deliver_cursor()
@@ -114,10 +140,17 @@ class Hub:
             )
         )
         try:
-            return await asyncio.shield(asked)
+            joined = await asyncio.shield(asked)
         except asyncio.CancelledError:
             asked.add_done_callback(functools.partial(_give_back, relay, (stream, classic)))
             raise
+        self.tally.events += joined.frames.events
+        if joined.resumed:
+            self.tally.resumed += 1
+        elif not classic:
+            self.tally.snapshots += 1
+            self.tally.refused += cursor is not None
+        return joined
 
     def frames(self, subscription: Subscriber) -> Frames | None:
         """What the subscription lacks; None: a snapshot must. Raises `Busy`."""
@@ -154,7 +187,21 @@ def _give_back(relay: Relay, door: Door, asked: asyncio.Future[Joined]) -> None:
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
+#: Of every hub that there ever was: what has been counted stays counted.
+_tallies: list[HubTally] = []
 _making = threading.Lock()
+
+
+def hubs() -> list[Hub]:
+    """Those of this process."""
+    with _making:
+        return list(_hubs.values())
+
+
+def tallies() -> list[HubTally]:
+    """Of all hubs, also of those whose loop is closed."""
+    with _making:
+        return list(_tallies)
 
 
 def running_hub() -> Hub:
@@ -165,4 +212,5 @@ def running_hub() -> Hub:
             for closed in [other for other in _hubs if other.is_closed()]:
                 del _hubs[closed]
             _hubs[loop] = Hub(loop)
+            _tallies.append(_hubs[loop].tally)
         return _hubs[loop]

@@ -148,7 +148,7 @@ class Pass:
         if keep is not None:
             events = [event for event in events if event.action != DELETE]
         batch = protocol.batch(stream, events, audience.cursor(stream, self.standing), keep)
-        frames = Frames((batch,), audience.number)
+        frames = Frames((batch,), audience.number, len(events))
         return Joined(audience, frames, resumed=True)
 
     def _events(self, audience: Audience, texts: list[str]) -> list[Event]:

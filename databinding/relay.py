@@ -31,6 +31,7 @@ from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
 from databinding.passes import Pass
 from databinding.reading import DATABASE_AWAY, Change, Reader
+from databinding.tally import RelayTally
 
 logger = logging.getLogger("databinding")
 
@@ -89,6 +90,7 @@ class Relay:
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self.holdings = Holdings()
+        self.tally = RelayTally()
         self._listeners: list[Listener] = []
         self._jobs: deque[_Job[Any]] = deque()
         self._departures: deque[tuple[Audience, Door]] = deque()
@@ -96,7 +98,6 @@ class Relay:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        doorbell.listen(alias, self._rung.set)
 
     # Called in any thread
 
@@ -141,6 +142,7 @@ class Relay:
     # The thread
 
     def _run(self) -> None:
+        doorbell.listen(self.alias, self._rung.set)
         try:
             life = _Life(self)
             while not self._ended(life):
@@ -158,6 +160,8 @@ class Relay:
             if not self._stopping and (self._jobs or not life.idle()):
                 return False
             self.holdings.clear()
+            self.tally.behind_since = None
+            self.tally.owed = 0
             self._fail_jobs(DatabaseAway("The relay was stopped."))
             self._thread = None
             return True
@@ -219,6 +223,8 @@ class _Life:
             self._keep_house()
             # A pass that failed is still owed: what told of the news then tells it only once.
             told = self.journal.grown() or relay._rung.is_set()
+            if told and relay.tally.behind_since is None:
+                relay.tally.behind_since = time.monotonic()
             if not (told or relay._jobs or self.retry or self._due()):
                 busy = time.monotonic() - self.last_news < self.BUSY
                 relay._rung.wait(settings.POLL_BUSY if busy else settings.POLL_REST)
@@ -237,6 +243,9 @@ class _Life:
 
     def _failed(self, error: Exception) -> None:
         relay = self.relay
+        relay.tally.failures += 1
+        if relay.tally.behind_since is None:
+            relay.tally.behind_since = time.monotonic()
         if not self.retry:
             known = isinstance(error, DATABASE_AWAY)
             logger.error("The relay of %s: %s", relay.alias, error, exc_info=not known)
@@ -273,6 +282,11 @@ class _Life:
             self._owe(reader)
         took = time.monotonic() - began
         self.pause_until = time.monotonic() + min(3 * took, settings.PASS_PAUSE)
+        tally = relay.tally
+        tally.passes += 1
+        tally.durations.add(took)
+        tally.last_pass = time.time()
+        tally.behind_since = None
 
     def _do(self, jobs: list[_Job[Any]], this: Pass) -> None:
         """Do jobs for a while; those left over wait for the next pass, behind its news."""
@@ -294,7 +308,7 @@ class _Life:
 
     def _advance(self, reader: Reader, state: State) -> bool:
         """From the state that is held to this one; True if somebody has news."""
-        holdings = self.relay.holdings
+        holdings, tally = self.relay.holdings, self.relay.tally
         standing = Standing(state.epoch, state.position)
         retrying = self._due()
         if holdings.standing == standing and not retrying:
@@ -302,11 +316,14 @@ class _Life:
         keys: Keys | None = {}
         if holdings.standing is not None:
             keys = self._keys_since(holdings.standing, state)
+            tally.keys += sum(map(len, (keys or {}).values()))
         news = holdings.advance(list(self._read(reader, keys, retrying)), standing)
         for binding in retrying:
             self.owed.pop(binding, None)
         if news:
             self.relay._tell(lambda listener: listener.publish(news))
+            if tally.behind_since is not None:
+                tally.delays.add(time.monotonic() - tally.behind_since)
         return bool(news)
 
     def _keys_since(self, standing: Standing, state: State) -> Keys | None:
@@ -324,6 +341,7 @@ class _Life:
                 texts = keys.get(binding.concrete_label(), set()) | retrying.get(binding, set())
             try:
                 if None in texts:
+                    self.relay.tally.refreshes += 1
                     yield binding, reader.all(binding, rows.held())
                 elif texts:
                     yield binding, reader.keys(binding, [text for text in texts if text])
@@ -348,6 +366,7 @@ class _Life:
             self.owed_due = time.monotonic() + self.owed_pause
         elif not self.owed:
             self.owed_pause = self.OWED_FIRST
+        self.relay.tally.owed = sum(map(len, self.owed.values()))
 
     def _keep_house(self) -> None:
         relay = self.relay
@@ -376,6 +395,11 @@ def stop_relays() -> None:
     """Stop every relay of this process. For tests, before their database goes."""
     for relay in _relays.values():
         relay.stop()
+
+
+def relays() -> list[Relay]:
+    """Those of this process."""
+    return list(_relays.values())
 
 
 def relay_for(alias: str) -> Relay:

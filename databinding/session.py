@@ -48,8 +48,8 @@ class Session:
     ) -> None:
         self.scope = scope
         self.groups = groups
-        self.connection = Connection(send)
         self.hub = running_hub()
+        self.connection = Connection(send, self.hub.tally)
         #: Requests that wait, on all streams.
         self.waiting = 0
         #: Subscriptions that are being made.
@@ -74,6 +74,7 @@ class Session:
         if modern:
             accept["subprotocol"] = protocol.SUBPROTOCOL
         await self._asgi_send(accept)
+        self.hub.open(self.connection)
         for door in self.doors.values():
             door.start()
 
@@ -103,6 +104,7 @@ class Session:
             door.end_classic()
 
     async def close(self) -> None:
+        self.hub.close(self.connection)
         self.connection.stop()
         # At once, whatever becomes of this coroutine: subscriptions keep rows in memory.
         tasks = [task for door in self.doors.values() if (task := door.end()) is not None]

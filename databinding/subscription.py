@@ -105,6 +105,11 @@ class Subscription:
         """Is a snapshot on its way?"""
         return self._fetching is not None or self._rest is not None or bool(self._texts)
 
+    @property
+    def held_back(self) -> bool:
+        """Does it wait for its client to acknowledge frames?"""
+        return self.window is not None and self.in_flight >= self.window
+
     def ack(self, frames: int) -> None:
         """The client has painted so many frames."""
         self.in_flight = max(0, self.in_flight - frames)
@@ -117,7 +122,7 @@ class Subscription:
         while not (self.ended or self.connection.blocked or self.connection.closed):
             if self._fetching is not None and not self._texts:
                 return
-            if self.window is not None and self.in_flight >= self.window:
+            if self.held_back:
                 return
             if self._texts:
                 sent += 1
@@ -181,6 +186,7 @@ class Subscription:
         return False
 
     def _send(self, frames: Frames) -> None:
+        self.hub.tally.events += frames.events
         self._texts.extend(frames.texts)
         self._target = frames.number
 
@@ -220,6 +226,7 @@ class Subscription:
         joined = await self.hub.ask(
             self.relay, lambda this: this.snapshot(self.audience, self.stream)
         )
+        self.hub.tally.snapshots += 1
         self._rest = joined.rest
         self._send(joined.frames)
 
