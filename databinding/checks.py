@@ -4,10 +4,12 @@ databinding.E001   DATABINDING has an unknown setting, or an impossible value
 databinding.E002   a binding names a field that its model doesn't have
 databinding.E003   bound models on a database that has no journal
 databinding.E004   SQLite in memory: other threads can't see it
+databinding.E005   DATABINDING["DOORBELL"] names a channel layer that isn't configured
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
 databinding.W004   a binding on a large table has groups that depend on the row, and no rows()
+databinding.W005   PostgreSQL without a channel layer that reaches other processes
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
@@ -22,6 +25,7 @@ from django.db import connections
 from databinding import journal, triggers
 from databinding.binding import Binding, aliases, registry
 from databinding.conf import DEFAULTS, configured, settings
+from databinding.doorbell import channel_layer
 
 CAPTURES = ("triggers", "signals")
 
@@ -99,6 +103,34 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
         elif connection.vendor == "sqlite":
             found += _check_sqlite(alias)
     return found
+
+
+@register()
+def check_doorbell(**kwargs: Any) -> list[CheckMessage]:
+    """What the settings tell of the channel layer, without asking it."""
+    layers = getattr(django_settings, "CHANNEL_LAYERS", None) or {}
+    name = settings.DOORBELL
+    if name is not None and name not in layers and "DOORBELL" in configured():
+        return [
+            Error(
+                f"DATABINDING['DOORBELL'] names the channel layer {name!r}, which isn't there.",
+                hint=f"CHANNEL_LAYERS has: {', '.join(layers) or 'none'}. None: no layer is used.",
+                id="databinding.E005",
+            )
+        ]
+    # SQLite tells by itself, and at once, that another process has written its file.
+    postgresql = [alias for alias in aliases() if connections[alias].vendor == "postgresql"]
+    if not postgresql or name is None or channel_layer.configured():
+        return []
+    return [
+        Warning(
+            f"No channel layer carries the doorbell of {', '.join(map(repr, postgresql))} between "
+            f"processes: each finds another's commits up to {settings.POLL_POSTGRESQL:g} s later.",
+            hint="Give CHANNEL_LAYERS a layer of channels-redis, or, where that delay is meant, "
+            "set DATABINDING['DOORBELL'] = None.",
+            id="databinding.W005",
+        )
+    ]
 
 
 def _check_sqlite(alias: str) -> list[CheckMessage]:

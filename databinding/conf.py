@@ -21,6 +21,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "POLL_REST": 0.05,
     # The same on PostgreSQL, always: for writers that ring no bell here.
     "POLL_POSTGRESQL": 0.25,
+    # The channel layer that carries doorbells between processes; None: none does.
+    "DOORBELL": "default",
     # Longest pause, in seconds, between two passes under load (three times the last pass else).
     "PASS_PAUSE": 0.05,
     # More changed keys than this since the last pass: the rows are asked anew instead.

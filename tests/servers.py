@@ -73,6 +73,14 @@ def shell(database, code):
     return printed
 
 
+def wait_until(condition):
+    """Wait for what another process or thread does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "It never came."
+        time.sleep(0.02)
+
+
 def reserve_port():
     """Return a socket that holds a free port for as long as it lives, without listening on it."""
     reservation = socket.socket()

@@ -10,6 +10,7 @@ from databinding.binding import registry
 from databinding.checks import (
     check_bindings,
     check_databases,
+    check_doorbell,
     check_settings,
     check_triggers,
 )
@@ -18,7 +19,10 @@ from databinding.triggers import drift, uninstall
 from databinding.websockets import WebsocketBinding
 from tests.talk.models import IntegerValue
 
-CHECKS = [check_bindings, check_databases, check_settings, check_triggers]
+REDIS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}}
+MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+CHECKS = [check_bindings, check_databases, check_doorbell, check_settings, check_triggers]
 
 
 def ids(messages):
@@ -35,7 +39,8 @@ def test_the_checks_are_registered():
 @pytest.mark.django_db
 def test_this_project_has_nothing_to_say():
     """The settings and bindings of the tests pass every check."""
-    assert [message for check in CHECKS for message in check(databases=["default"])] == []
+    with override_settings(CHANNEL_LAYERS=REDIS):  # on PostgreSQL they ask for one
+        assert [message for check in CHECKS for message in check(databases=["default"])] == []
 
 
 # E001
@@ -173,3 +178,39 @@ def test_the_ids_are_those_that_are_documented():
     source = inspect.getsource(module)
     listed = set(re.findall(r"^databinding\.[EW]\d{3}", module.__doc__, re.MULTILINE))
     assert listed == set(re.findall(r'id="(databinding\.[EW]\d{3})"', source))
+
+
+# E005, W005
+
+
+def test_a_doorbell_that_is_not_there():
+    """databinding.E005 names a channel layer that CHANNEL_LAYERS doesn't have."""
+    for layers in ({}, REDIS):
+        with override_settings(CHANNEL_LAYERS=layers, DATABINDING={"DOORBELL": "bell"}):
+            assert ids(check_doorbell()) == ["databinding.E005"]
+    there = {"bell": REDIS["default"]}
+    with override_settings(CHANNEL_LAYERS=there, DATABINDING={"DOORBELL": "bell"}):
+        assert check_doorbell() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("layers", "own", "said"),
+    [
+        ({}, {}, ["databinding.W005"]),
+        (MEMORY, {}, ["databinding.W005"]),
+        (REDIS, {}, []),
+        ({}, {"DOORBELL": None}, []),
+    ],
+)
+def test_processes_without_a_common_layer(layers, own, said):
+    """databinding.W005 tells that other processes' commits are late, unless that is meant."""
+    with override_settings(CHANNEL_LAYERS=layers, DATABINDING=own):
+        assert ids(check_doorbell()) == said
+
+
+@pytest.mark.sqlite
+def test_sqlite_needs_no_layer():
+    """On SQLite no channel layer is asked for: its file tells of other processes."""
+    with override_settings(CHANNEL_LAYERS={}):
+        assert check_doorbell() == []

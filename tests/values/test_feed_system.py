@@ -2,22 +2,14 @@
 
 import signal
 import sqlite3
-import time
 
 import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.servers import PATIENCE, command
+from tests.servers import PATIENCE, command, wait_until
 from values.machine import COUNTERS, GAUGES, Machine
 from values.models import IntegerValue
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "It never came."
-        time.sleep(0.02)
 
 
 def test_it_writes_what_the_machine_does(database):
