@@ -139,6 +139,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        # With Redis away it prints a traceback a second; our doorbell says it once.
+        "channels_redis": {"level": "CRITICAL"},
         "databinding": {"level": env.str("LOG_LEVEL", default="INFO")},
         # Each line once: without Django's own handlers, which print beside the root's.
         "django": {"level": "INFO", "handlers": []},
