@@ -20,7 +20,15 @@ from django.core.signing import BadSignature, Signer
 from databinding import protocol
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import Key, RecentMembers, Rows, difference
+from databinding.difference import (
+    Group,
+    Key,
+    RecentMembers,
+    Rows,
+    Window,
+    WindowMembers,
+    difference,
+)
 from databinding.positions import Cursor, InvalidCursor, Position
 
 #: A stream's name, and whether its frames are classic.
@@ -44,11 +52,11 @@ class Standing(NamedTuple):
 
 
 class Audience:
-    """One binding's rows in a set of groups."""
+    """One binding's rows in a set of groups, or in a window on them."""
 
-    def __init__(self, binding: type[Binding], groups: Iterable[str], rows: Rows) -> None:
+    def __init__(self, binding: type[Binding], groups: tuple[Group, ...], rows: Rows) -> None:
         self.binding = binding
-        self.groups = tuple(sorted(groups))
+        self.groups = groups
         self.rows = rows
         #: Nobody subscribed when the relay last looked.
         self.idle = False
@@ -56,7 +64,7 @@ class Audience:
         self.doors: Counter[Door] = Counter()
         #: Position of the newest cursor that the relay had sent to those in step.
         self.told: Position | None = None
-        self._form = "\0".join((binding.form(), *self.groups))
+        self._form = "\0".join((binding.form(), *map(str, self.groups)))
         self._frames: dict[tuple[str, bool, int], Frames | None] = {}
         self._page: tuple[str, Standing, str] | None = None
         self._snapshots: dict[str, Snapshot] = {}
@@ -74,6 +82,11 @@ class Audience:
     def held(self) -> bool:
         """Are the rows in memory? Those of a large group aren't, and snapshots are paged."""
         return not any(isinstance(self.rows.groups[name], RecentMembers) for name in self.groups)
+
+    @property
+    def windowed(self) -> bool:
+        """Is it a window: the first rows, in their binding's order?"""
+        return any(isinstance(name, Window) for name in self.groups)
 
     def changed(self) -> None:
         """The groups have news: frames made so far lead to the past."""
@@ -150,9 +163,12 @@ class Audience:
             yield key, fragments[key]
 
     def keys(self) -> Iterable[Key]:
-        """The keys of the rows that are held, once each."""
+        """The keys of the rows that are held, once each, in their order."""
         seen: dict[Key, None] = {}
         for name in self.groups:
+            members = self.rows.groups[name]
+            if isinstance(members, WindowMembers):
+                return members.order
             seen.update(dict.fromkeys(self.rows.groups[name].present))
         # The keys of one model are of one type.
         return sorted(seen)

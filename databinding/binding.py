@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.serializers.python import Serializer as PythonSerializer
 from django.db import router
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from databinding.difference import Key
 
@@ -56,6 +56,14 @@ class Binding:
     exclude: ClassVar[list[str] | tuple[str, ...] | None] = None
     #: Instead of `fields`: a Django REST framework serializer class.
     serializer_class: ClassVar[type[Any] | None] = None
+    #: Names of fields, with ``-`` for falling: a subscription is a window on the first `limit`
+    #: rows in this order, kept live.
+    order_by: ClassVar[list[str] | tuple[str, ...]] = ()
+    #: Rows in a window, unless the client asks for another ``limit``, up to `max_limit`.
+    limit: ClassVar[int] = 50
+    max_limit: ClassVar[int] = 1_000
+    #: A Django REST framework serializer class: what a client may say when it subscribes.
+    parameters: ClassVar[type[Any] | None] = None
     #: JSON encoder of the rows.
     encoder: ClassVar[type[json.JSONEncoder]] = DjangoJSONEncoder
 
@@ -80,6 +88,19 @@ class Binding:
     def rows(cls, group: str) -> QuerySet[Any] | None:
         """The rows that this group sees, for loading it; None: `group_names` of each row tells."""
         return None
+
+    def groups_for(
+        self,
+        user: AbstractBaseUser | AnonymousUser,
+        groups: frozenset[str],
+        parameters: Mapping[str, Any],
+    ) -> Iterable[str]:
+        """The groups of a subscription: the connection's, unless its parameters say otherwise.
+
+        `parameters` are valid by the binding's `parameters`. Raise Django REST framework's
+        `PermissionDenied` or `ValidationError` for what this user may not see, or what isn't.
+        """
+        return groups
 
     @classmethod
     def get_queryset(cls) -> QuerySet[Any]:
@@ -165,15 +186,43 @@ class Binding:
         return queryset.using(cls.alias()).prefetch_related(*cls.many_to_many())
 
     @classmethod
+    def seen_by(cls, groups: Iterable[str]) -> QuerySet[Any] | None:
+        """The rows that these groups see; None if only `group_names` of each row tells."""
+        constant = cls.constant_groups()
+        if constant is not None:
+            return cls.queryset() if not constant.isdisjoint(groups) else cls.queryset().none()
+        seen = Q(pk__in=())
+        for group in groups:
+            rows = cls.rows(group)
+            if rows is None:
+                return None
+            seen |= Q(pk__in=rows.order_by().values("pk"))
+        return cls.queryset().filter(seen)
+
+    @classmethod
+    def ordered(cls, groups: Iterable[str]) -> QuerySet[Any]:
+        """The rows that these groups see, in the binding's order, no two of them at one place."""
+        rows = cls.seen_by(groups)
+        if rows is None:
+            raise ImproperlyConfigured(f"{cls.__qualname__} has order_by, so it must have rows().")
+        order = list(cls.order_by)
+        if not {"pk", "-pk"}.intersection(order):
+            order.append("-pk" if order[-1].startswith("-") else "pk")
+        return rows.order_by(*order)
+
+    @classmethod
     def key(cls, instance: Model) -> Key:
         """The row's primary key as it stands on the wire: an int, or a string."""
-        return instance.pk if isinstance(instance.pk, int) else str(instance.pk)
+        return cls.wire_key(instance.pk)
+
+    @staticmethod
+    def wire_key(pk: Any) -> Key:
+        return pk if isinstance(pk, int) else str(pk)
 
     @classmethod
     def key_from_text(cls, text: str) -> Key:
         """The wire's form of a primary key that the journal holds as text."""
-        value = cls.model._meta.pk.to_python(text)
-        return value if isinstance(value, int) else str(value)
+        return cls.wire_key(cls.model._meta.pk.to_python(text))
 
     @classmethod
     def fragment(cls, instance: Model) -> str:
@@ -212,7 +261,7 @@ class Binding:
             if cls.serializer_class is not None
             else ",".join(cls.field_names())
         )
-        described = " ".join((described, *cls.extra_names()))
+        described = " ".join((described, *cls.extra_names(), *cls.order_by))
         text = f"{cls.__module__}.{cls.__qualname__} {cls.label()} {described}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

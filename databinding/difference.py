@@ -16,7 +16,7 @@ served from memory and asks the database again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -27,6 +27,21 @@ Key = int | str
 CREATE = "create"
 UPDATE = "update"
 DELETE = "delete"
+
+
+class Window(NamedTuple):
+    """The first `limit` rows of these groups, in their binding's order.
+
+    `Rows` holds it as a group of its own, whose members it is told (`Rows.show`): that a row has
+    changed doesn't say by itself which rows are the first now.
+    """
+
+    groups: tuple[str, ...]
+    limit: int
+
+
+#: What `Rows` can hold by name.
+Group = str | Window
 
 
 class Event(NamedTuple):
@@ -114,6 +129,16 @@ class RecentMembers(Members):
         return 0
 
 
+class WindowMembers(Members):
+    """A window's rows; `order` is that of the binding."""
+
+    __slots__ = ("order",)
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.order: list[Key] = []
+
+
 def _forget_oldest(entries: dict[Key, T], keep: int) -> T:
     """Keep the newest entries; return the newest of those forgotten."""
     items = list(entries.items())
@@ -131,38 +156,45 @@ class Rows:
 
     def __init__(self) -> None:
         self.fragments: dict[Key, str] = {}
-        self.index: dict[Key, tuple[str, ...]] = {}
-        self.groups: dict[str, Members] = {}
-        self._changed: set[str] = set()
+        self.index: dict[Key, tuple[Group, ...]] = {}
+        self.groups: dict[Group, Members] = {}
+        self._changed: set[Group] = set()
 
-    def load(self, group: str, number: int, rows: Iterable[tuple[Key, str]]) -> list[Key]:
+    def load(self, group: Group, number: int, rows: Iterable[tuple[Key, str]]) -> list[Key]:
         """Begin to hold a group whose rows in state ``number`` are ``rows``.
 
         A row that is held already, for another group, keeps the fragment it has there, since its
         readers have to be told of another one. Returns the keys of those that differ.
         """
-        members = self.groups[group] = Members(number)
+        windowed = isinstance(group, Window)
+        members = self.groups[group] = WindowMembers(number) if windowed else Members(number)
         differing = []
         for key, fragment in rows:
             if self.fragments.setdefault(key, fragment) != fragment:
                 differing.append(key)
             self.index[key] = (*self.index.get(key, ()), group)
             members.present[key] = _Present(number, number)
+        if isinstance(members, WindowMembers):
+            members.order = list(members.present)
         return differing
 
-    def load_recent(self, group: str, number: int) -> None:
+    def load_recent(self, group: Group, number: int) -> None:
         """Begin to follow a group that is too large to be held."""
         self.groups[group] = RecentMembers(number)
 
-    def unload(self, group: str) -> None:
+    def unload(self, group: Group) -> None:
         members = self.groups.pop(group)
         for key in members.present:
             self._release(key, group)
 
     def put(self, key: Key, fragment: str, groups: Collection[str], number: int) -> None:
-        """The row is now ``fragment`` and in ``groups`` (those not loaded are passed over)."""
+        """The row is now ``fragment`` and in ``groups`` (those not loaded are passed over).
+
+        In windows it stays as it was, until `show` tells.
+        """
         before = self.index.get(key, ())
-        now = tuple(name for name in self.groups if name in groups)
+        named: list[Group] = [name for name in groups if name in self.groups]
+        now = (*named, *(name for name in before if isinstance(name, Window)))
         old = self.fragments.get(key)
         for name in before:
             if name not in now:
@@ -192,13 +224,30 @@ class Rows:
                 members.leave(key, number, fragment)
                 self._changed.add(name)
 
+    def show(self, window: Window, number: int, rows: Sequence[tuple[Key, str]]) -> None:
+        """The window's rows are these now, in this order; each fragment as it is in this state."""
+        members = self.groups[window]
+        assert isinstance(members, WindowMembers)
+        shown = {key for key, _ in rows}
+        for key in [key for key in members.present if key not in shown]:
+            members.leave(key, number, self.fragments.get(key))
+            self._release(key, window)
+            self._changed.add(window)
+        for key, fragment in rows:
+            if key not in members.present:
+                members.enter(key, number)
+                self.fragments.setdefault(key, fragment)
+                self.index[key] = (*self.index.get(key, ()), window)
+                self._changed.add(window)
+        members.order = [key for key, _ in rows]
+
     def follow_anew(self, number: int) -> None:
         """Groups that aren't held can't be compared: all that was told of them before is void."""
         for name, members in self.groups.items():
             if isinstance(members, RecentMembers):
                 self.follow(name, number)
 
-    def follow(self, group: str, number: int) -> None:
+    def follow(self, group: Group, number: int) -> None:
         """Don't hold this group any more, if it was; from now on follow its changes."""
         for key in list(self.groups[group].present):
             self._release(key, group)
@@ -206,23 +255,29 @@ class Rows:
         self._changed.add(group)
 
     def held(self) -> list[str]:
-        """The loaded groups but those too large to be held."""
+        """The loaded groups but those too large to be held, and windows."""
         return [
-            name for name, members in self.groups.items() if not isinstance(members, RecentMembers)
+            name
+            for name, members in self.groups.items()
+            if isinstance(name, str) and not isinstance(members, RecentMembers)
         ]
 
-    def take_changed(self) -> set[str]:
+    def windows(self) -> list[Window]:
+        """The windows that are held."""
+        return [name for name in self.groups if isinstance(name, Window)]
+
+    def take_changed(self) -> set[Group]:
         changed, self._changed = self._changed, set()
         return changed
 
-    def _trim(self, groups: Iterable[str]) -> None:
+    def _trim(self, groups: Iterable[Group]) -> None:
         for name in groups:
             members = self.groups[name]
             if isinstance(members, RecentMembers):
                 for key in members.forget():
                     self._release(key, name)
 
-    def _release(self, key: Key, group: str) -> None:
+    def _release(self, key: Key, group: Group) -> None:
         """The group doesn't hold the row any more; the last group takes the fragment with it."""
         left = tuple(name for name in self.index.get(key, ()) if name != group)
         if left:
@@ -233,7 +288,7 @@ class Rows:
 
 
 def difference(
-    rows: Rows, groups: Iterable[str], since: int, limit: int | None = None
+    rows: Rows, groups: Iterable[Group], since: int, limit: int | None = None
 ) -> list[Event] | None:
     """What a client of these groups that was last told state ``since`` lacks, oldest change first.
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from channels.db import database_sync_to_async
+from rest_framework import exceptions
 
 from databinding import protocol
+from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.connection import Connection
 from databinding.hub import Hub
-from databinding.inbound import BindingConsumer, consumer_class_for, current_user
+from databinding.inbound import (
+    BindingConsumer,
+    as_api_exception,
+    consumer_class_for,
+    current_user,
+)
 from databinding.passes import Joined
 from databinding.protocol import FrameError, Request
 from databinding.reading import DATABASE_AWAY
@@ -128,24 +136,27 @@ class Door:
             isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= most
         ):
             raise self._error(request, 400, f'"window" must be a number from 1 to {most}.')
-        if body:
-            names = ", ".join(sorted(body))
-            raise self._error(request, 400, f"This stream has no such parameter: {names}.")
         if self.subscription is None and self.session.count() >= settings.MAX_SUBSCRIPTIONS:
             raise self._error(request, 429, "This connection has too many subscriptions.")
         if self.session.snapshots() >= settings.MAX_SNAPSHOTS:
             raise self._error(request, 429, "Too many snapshots are on their way; try again.")
         self.session.joining += 1
         try:
-            await self._check_permission(request)
+            place = await self._place(body)
             joined = await self.session.hub.join(
-                self.binding, self.groups, self.stream, cursor=cursor
+                self.binding, place.groups, self.stream, limit=place.limit, cursor=cursor
             )
         except DatabaseAway:
             detail = "The database is away or busy; try again."
             raise self._error(request, 503, detail) from None
+        except Exception as error:
+            refused = as_api_exception(error)
+            if refused is None:
+                raise
+            raise self._error(request, refused.status_code, refused.detail) from None
         finally:
             self.session.joining -= 1
+        self.groups = place.groups
         self.session.end_classic()
         if self.subscription is not None:
             self.subscription.end()
@@ -174,32 +185,22 @@ class Door:
         if self.subscription is not None:
             self.subscription.end()
             self.subscription = None
+            self.groups = self.session.groups
         self.session.end_classic()
         await self.reply(protocol.reply(self.stream, protocol.UNSUBSCRIBE, request.request_id))
 
-    async def _check_permission(self, request: Request) -> None:
-        allowed, authenticated = await self._may_subscribe()
-        if not allowed:
-            status, detail = (
-                (403, "You may not subscribe to this stream.")
-                if authenticated
-                else (401, "Log in to subscribe to this stream.")
-            )
-            raise self._error(request, status, detail)
-
-    async def _may_subscribe(self) -> tuple[bool, bool]:
-        def ask() -> tuple[bool, bool]:
+    async def _place(self, said: Mapping[str, Any]) -> Place:
+        def ask() -> Place:
             user = current_user(self.session.scope)
-            allowed = self.binding().has_permission(user, protocol.SUBSCRIBE, None)
-            return allowed, user.is_authenticated
+            return admit(self.binding, user, self.session.groups, said)
 
         try:
-            answer: tuple[bool, bool] = await database_sync_to_async(ask)()
+            place: Place = await database_sync_to_async(ask)()
         except DATABASE_AWAY as error:
             raise DatabaseAway(str(error)) from error
-        return answer
+        return place
 
-    def _error(self, request: Request, status: int, detail: str) -> FrameError:
+    def _error(self, request: Request, status: int, detail: Any) -> FrameError:
         return FrameError(
             status,
             detail,
@@ -229,12 +230,12 @@ class Door:
 
     async def join_classic(self) -> None:
         try:
-            allowed, _ = await self._may_subscribe()
-            if not allowed:
-                return
+            place = await self._place({})
             joined = await self.session.hub.join(
-                self.binding, self.groups, self.stream, classic=True
+                self.binding, place.groups, self.stream, limit=place.limit, classic=True
             )
+        except exceptions.APIException:
+            return  # Not for this user, or not without parameters, which classic frames can't have.
         except DatabaseAway:
             logger.warning("A classic client of %s gets nothing: database away.", self.stream)
             return

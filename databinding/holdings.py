@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from databinding.audience import Audience, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import Key, Rows
+from databinding.difference import Group, Key, Rows
 from databinding.reading import Change
 
 
@@ -25,7 +25,7 @@ class Holdings:
         self.standing: Standing | None = None
         self.rows: dict[type[Binding], Rows] = {}
         self._number = 0
-        self._audiences: dict[tuple[type[Binding], tuple[str, ...]], Audience] = {}
+        self._audiences: dict[tuple[type[Binding], tuple[Group, ...]], Audience] = {}
 
     def in_use(self) -> bool:
         return any(audience.users for audience in self._audiences.values())
@@ -42,7 +42,7 @@ class Holdings:
                 for audience in self._audiences.values()
                 if audience.binding in bindings
             }
-            changed: dict[type[Binding], set[str]] = {}
+            changed: dict[type[Binding], set[Group]] = {}
             for binding, change in changes:
                 rows = self.rows[binding]
                 change.apply(rows, self._number)
@@ -65,7 +65,7 @@ class Holdings:
     def add(
         self,
         binding: type[Binding],
-        loaded: Mapping[str, Iterable[tuple[Key, str]] | None],
+        loaded: Mapping[Group, Iterable[tuple[Key, str]] | None],
     ) -> list[Key]:
         """Hold groups that weren't held before (those of None are only followed).
 
@@ -81,7 +81,7 @@ class Holdings:
                     differing += rows.load(group, self._number, found)
         return differing
 
-    def open(self, binding: type[Binding], groups: tuple[str, ...]) -> Audience:
+    def open(self, binding: type[Binding], groups: tuple[Group, ...]) -> Audience:
         """The audience of these groups, all of them held."""
         with self.lock:
             audience = self._audiences.get((binding, groups))

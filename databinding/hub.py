@@ -127,6 +127,7 @@ class Hub:
         groups: Iterable[str],
         stream: str,
         *,
+        limit: int | None = None,
         classic: bool = False,
         cursor: str | None = None,
     ) -> Joined:
@@ -135,8 +136,10 @@ class Hub:
         asked = asyncio.ensure_future(
             self.ask(
                 relay,
-                lambda this: this.join(binding, groups, stream, classic=classic, cursor=cursor),
-                wants=(binding, groups),
+                lambda this: this.join(
+                    binding, groups, stream, limit=limit, classic=classic, cursor=cursor
+                ),
+                wants=(binding, groups, limit),
             )
         )
         try:

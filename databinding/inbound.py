@@ -25,7 +25,7 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
 from djangochannelsrestframework.decorators import action as dcrf_action
@@ -211,16 +211,8 @@ class BindingConsumer(AsyncAPIConsumer):
 
     def _listed(self) -> QuerySet[Any]:
         """Rows among which are all that this connection sees."""
-        constant = self.binding.constant_groups()
-        if constant is not None and constant.isdisjoint(self.door.groups):
-            return self.binding.queryset().none()
-        seen = Q(pk__in=())
-        for group in self.door.groups:
-            of_group = self.binding.rows(group)
-            if of_group is None:
-                return self.binding.queryset()
-            seen |= Q(pk__in=of_group.order_by().values("pk"))
-        return self.binding.queryset().filter(seen)
+        seen = self.binding.seen_by(self.door.groups)
+        return self.binding.queryset() if seen is None else seen
 
     def _permit(self, user: Any, action: str, pk: Key | None) -> None:
         if not self.binding().has_permission(user, action, pk):
@@ -317,7 +309,7 @@ class BindingConsumer(AsyncAPIConsumer):
 
     async def handle_exception(self, exc: Exception, action: str | None, request_id: Any) -> None:
         """Every exception is an answer: it never disturbs another request, stream or client."""
-        error = _as_api_exception(exc)
+        error = as_api_exception(exc)
         if error is None:
             logger.error("%s: %s failed.", self.binding.__qualname__, action, exc_info=exc)
             error = exceptions.APIException("Something went wrong on the server.")
@@ -370,7 +362,8 @@ def _refuse(unknown: Mapping[str, Any]) -> None:
         )
 
 
-def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
+def as_api_exception(exc: Exception) -> exceptions.APIException | None:
+    """What the client is told of an exception; None: nothing, it is a fault of ours."""
     match exc:
         case exceptions.APIException():
             return exc

@@ -13,7 +13,7 @@ from databinding import protocol
 from databinding.audience import Audience, Chunk, Frames, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import DELETE, UPDATE, Event, Key, Rows
+from databinding.difference import DELETE, UPDATE, Event, Group, Key, Rows, Window
 from databinding.holdings import Holdings
 from databinding.journal import Keys, State
 from databinding.positions import Position
@@ -57,16 +57,18 @@ class Pass:
         self._since: dict[Position, Keys | None] = {}
         self._pages: dict[tuple[Audience, Key | None], list[Row]] = {}
 
-    def audience(self, binding: type[Binding], groups: Iterable[str]) -> Audience:
-        """The audience of these groups, loaded."""
-        wanted = _groups_of(binding, groups)
-        self.load(binding, wanted)
-        return self.holdings.open(binding, wanted)
+    def audience(
+        self, binding: type[Binding], groups: Iterable[str], limit: int | None = None
+    ) -> Audience:
+        """The audience of these groups, loaded; of a binding with an order, so many rows of it."""
+        names = names_of(binding, groups, limit)
+        self.load(binding, names)
+        return self.holdings.open(binding, names)
 
-    def load(self, binding: type[Binding], groups: Iterable[str]) -> None:
+    def load(self, binding: type[Binding], names: Iterable[Group]) -> None:
         """Hold these groups; whatever several jobs of one pass want is best loaded at once."""
         rows = self.holdings.rows.get(binding) or Rows()
-        missing = [group for group in _groups_of(binding, groups) if group not in rows.groups]
+        missing = [name for name in names if name not in rows.groups]
         if missing:
             loaded = self.reader.load(binding, rows, missing)
             for key in self.holdings.add(binding, loaded):
@@ -78,6 +80,7 @@ class Pass:
         groups: Iterable[str],
         stream: str,
         *,
+        limit: int | None = None,
         classic: bool = False,
         cursor: str | None = None,
     ) -> Joined:
@@ -86,7 +89,7 @@ class Pass:
         A classic subscriber gets no frames to begin with, another one the batch that it missed
         since its cursor, or a snapshot.
         """
-        audience = self.audience(binding, groups)
+        audience = self.audience(binding, groups, limit)
         joined = None
         if classic:
             joined = Joined(audience, Frames((), audience.number))
@@ -124,8 +127,8 @@ class Pass:
     def _resume(self, audience: Audience, stream: str, cursor: str) -> Joined | None:
         """What was missed since a cursor; None if it isn't honoured, or a snapshot is cheaper."""
         position = audience.position_of(stream, cursor, self.state.epoch)
-        if position is None:
-            return None
+        if position is None or audience.windowed:
+            return None  # Keys that changed don't tell which rows a window showed.
         if position not in self._since:
             honoured = self.journal.honours(position, self.state)
             limit = settings.BATCH_LIMIT
@@ -167,7 +170,12 @@ class Pass:
         return events
 
 
-def _groups_of(binding: type[Binding], groups: Iterable[str]) -> tuple[str, ...]:
-    """Those of the groups in which the binding can have rows, in order."""
+def names_of(
+    binding: type[Binding], groups: Iterable[str], limit: int | None = None
+) -> tuple[Group, ...]:
+    """What is held for these groups: those in which the binding can have rows, or one window."""
     constant = binding.constant_groups()
-    return tuple(sorted(set(groups) if constant is None else constant.intersection(groups)))
+    names = tuple(sorted(set(groups) if constant is None else constant.intersection(groups)))
+    if binding.order_by and names:
+        return (Window(names, binding.limit if limit is None else limit),)
+    return names

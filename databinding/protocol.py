@@ -49,12 +49,15 @@ class CloseCode(IntEnum):
 
 
 class FrameError(Exception):
-    """A frame that can't be accepted, with the status and sentence of its answer."""
+    """A frame that can't be accepted, with the status of its answer.
+
+    `detail` is a sentence, or errors by name as Django REST framework has them.
+    """
 
     def __init__(
         self,
         status: int,
-        detail: str,
+        detail: Any,
         *,
         stream: str | None = None,
         action: str | None = None,
@@ -171,7 +174,8 @@ def error_reply(error: FrameError) -> str:
     Without a ``request_id`` nobody waits for it, so it comes as action ``error``.
     """
     action = error.action if error.request_id is not None and error.action else ERROR
-    return reply(error.stream, action, error.request_id, status=error.status, errors=[error.detail])
+    errors = error.detail if isinstance(error.detail, list) else [error.detail]
+    return reply(error.stream, action, error.request_id, status=error.status, errors=errors)
 
 
 def item(key: Key, fragment: str) -> str:

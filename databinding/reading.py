@@ -9,7 +9,7 @@ answer for its journal is taken to be away, and ends the pass.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -17,7 +17,7 @@ from django.db.models import Model, QuerySet
 
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import Key, RecentMembers, Rows
+from databinding.difference import Group, Key, RecentMembers, Rows, Window
 from databinding.journal import Journal
 
 logger = logging.getLogger("databinding")
@@ -45,12 +45,14 @@ class Row(NamedTuple):
 class Change(NamedTuple):
     """What is to be applied to `Rows`: rows that are there, and keys that are gone.
 
-    A complete change names every row that is there.
+    A complete change names every row that is there. ``windows`` has the rows of windows that may
+    show others now.
     """
 
     rows: list[Row]
     gone: list[Key]
     complete: bool = False
+    windows: Mapping[Window, Sequence[tuple[Key, str]]] = {}
 
     def apply(self, to: Rows, number: int) -> None:
         gone = self.gone
@@ -66,8 +68,10 @@ class Change(NamedTuple):
                 to.put(row.key, row.fragment, row.groups, number)
             elif row.key in to.fragments:
                 # What it is can't be told, but whom it has left can.
-                stays = row.groups.intersection(to.index[row.key])
+                stays = [name for name in row.groups if name in to.index[row.key]]
                 to.put(row.key, to.fragments[row.key], stays, number)
+        for window, shown in self.windows.items():
+            to.show(window, number, shown)
         if self.complete:
             to.follow_anew(number)
 
@@ -79,6 +83,40 @@ class Reader:
         self.journal = journal
         #: Rows that could not be read or rendered, as texts of their keys; None: the whole binding.
         self.faulty: dict[type[Binding], set[str | None]] = {}
+
+    def change(self, binding: type[Binding], texts: Collection[str | None], rows: Rows) -> Change:
+        """What became of the rows with these keys, None among them: of any row that is held.
+
+        Raises what the binding's querysets raise.
+        """
+        if None in texts:
+            change = self.all(binding, rows.held())
+            windows = rows.windows()
+        else:
+            change = self.keys(binding, [text for text in texts if text is not None])
+            windows = _touched(rows, change)
+        if not windows:
+            return change
+        places = {window: self._first(binding, window) for window in windows}
+        read = {row.key: row.fragment for row in change.rows}
+        held = {} if change.complete else rows.fragments
+        wanted = {key for keys in places.values() for key in keys}
+        more = self._by_keys(
+            binding, [key for key in wanted if key not in read and key not in held]
+        )
+        read.update((row.key, row.fragment) for row in more)
+        shown = {
+            window: [
+                (key, fragment)
+                for key in keys
+                # One that can't be read stays as it was, or away.
+                if (fragment := read.get(key) or rows.fragments.get(key)) is not None
+            ]
+            for window, keys in places.items()
+        }
+        if change.complete:
+            change = change._replace(rows=change.rows + more)
+        return change._replace(windows=shown)
 
     def keys(self, binding: type[Binding], texts: Collection[str]) -> Change:
         """The rows with these keys (as the journal holds them), and which are gone."""
@@ -116,9 +154,30 @@ class Reader:
         return self._scan(binding, queryset[:size])
 
     def load(
+        self, binding: type[Binding], rows: Rows, names: Collection[Group]
+    ) -> dict[Group, list[tuple[Key, str]] | None]:
+        """The rows of groups that aren't held yet; None for a group too large to be held."""
+        found: dict[Group, list[tuple[Key, str]] | None] = {}
+        groups = [name for name in names if isinstance(name, str)]
+        if groups:
+            found.update(self._load_groups(binding, rows, groups))
+        for name in names:
+            if isinstance(name, Window):
+                found[name] = self._load_window(binding, rows, name)
+        return found
+
+    def _load_window(
+        self, binding: type[Binding], rows: Rows, window: Window
+    ) -> list[tuple[Key, str]]:
+        keys = self._first(binding, window)
+        missing = [key for key in keys if key not in rows.fragments]
+        read = {row.key: row.fragment for row in self._by_keys(binding, missing)}
+        found = ((key, rows.fragments.get(key) or read.get(key)) for key in keys)
+        return [(key, fragment) for key, fragment in found if fragment is not None]
+
+    def _load_groups(
         self, binding: type[Binding], rows: Rows, groups: Collection[str]
     ) -> dict[str, list[tuple[Key, str]] | None]:
-        """The rows of groups that aren't held yet; None for a group too large to be held."""
         constant = binding.constant_groups()
         if constant is not None and not constant.isdisjoint(groups) and binding.sees_all():
             large = any(isinstance(members, RecentMembers) for members in rows.groups.values())
@@ -130,6 +189,11 @@ class Reader:
                 for group in (row.groups or frozenset()).intersection(groups):
                     found[group].append((row.key, row.fragment))  # type: ignore[union-attr]
         return found
+
+    def _first(self, binding: type[Binding], window: Window) -> list[Key]:
+        """The keys of a window's rows, in its order."""
+        keys = binding.ordered(window.groups).values_list("pk", flat=True)[: window.limit]
+        return [binding.wire_key(key) for key in self._guarded(lambda: list(keys))]
 
     # Faults
 
@@ -198,6 +262,20 @@ class Reader:
                 *self._chunk(binding, keys[:half], groups),
                 *self._chunk(binding, keys[half:], groups),
             ]
+
+
+def _touched(rows: Rows, change: Change) -> list[Window]:
+    """The windows that a change of these rows may make show others."""
+    windows = rows.windows()
+    if not windows:
+        return []
+    keys = [*change.gone, *(row.key for row in change.rows)]
+    touched = {name for key in keys for name in rows.index.get(key, ())}
+    for row in change.rows:
+        touched |= row.groups or frozenset()
+    return [
+        window for window in windows if window in touched or not touched.isdisjoint(window.groups)
+    ]
 
 
 def _querysets(binding: type[Binding], groups: Iterable[str]) -> Iterator[QuerySet[Any]]:

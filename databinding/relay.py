@@ -27,9 +27,10 @@ from databinding import doorbell
 from databinding.audience import Audience, Door, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
+from databinding.difference import Group
 from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
-from databinding.passes import Pass
+from databinding.passes import Pass, names_of
 from databinding.reading import DATABASE_AWAY, Change, Reader
 from databinding.tally import RelayTally
 
@@ -54,8 +55,8 @@ class Listener(Protocol):
     def refresh_cursors(self, audiences: list[Audience]) -> bool: ...
 
 
-#: A binding and groups of it that a job needs to be held.
-Wants = tuple[type[Binding], Iterable[str]]
+#: A binding, groups of it that a job needs to be held, and how many rows of a window.
+Wants = tuple[type[Binding], Iterable[str], int | None]
 
 
 class _Job(Generic[T]):
@@ -290,13 +291,13 @@ class _Life:
 
     def _do(self, jobs: list[_Job[Any]], this: Pass) -> None:
         """Do jobs for a while; those left over wait for the next pass, behind its news."""
-        wants: dict[type[Binding], set[str]] = {}
+        wants: dict[type[Binding], set[Group]] = {}
         for job in jobs:
             if job.wants is not None:
-                wants.setdefault(job.wants[0], set()).update(job.wants[1])
-        for binding, groups in wants.items():
+                wants.setdefault(job.wants[0], set()).update(names_of(*job.wants))
+        for binding, names in wants.items():
             try:
-                this.load(binding, groups)
+                this.load(binding, names)
             except Exception as error:
                 this.reader.raise_if_away(error)  # The jobs will see the fault for themselves.
         until = time.monotonic() + self.JOBS
@@ -342,9 +343,8 @@ class _Life:
             try:
                 if None in texts:
                     self.relay.tally.refreshes += 1
-                    yield binding, reader.all(binding, rows.held())
-                elif texts:
-                    yield binding, reader.keys(binding, [text for text in texts if text])
+                if texts:
+                    yield binding, reader.change(binding, texts, rows)
             except Exception as error:
                 reader.raise_if_away(error)
                 logger.exception("%s can't be read.", binding.__qualname__)

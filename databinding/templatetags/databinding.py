@@ -16,8 +16,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
+from rest_framework import exceptions
 
-from databinding import protocol
+from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.passes import Pass
@@ -48,8 +49,13 @@ def live_rows(
     if binding is None:
         raise template.TemplateSyntaxError(f"{demultiplexer} has no binding as {stream!r}.")
     text = '{"items":null,"cursor":null}'
-    if binding().has_permission(request.user, protocol.SUBSCRIBE, None):
-        text = _rows(binding, _groups(demultiplexer_class, request, kwargs), stream) or text
+    groups = _groups(demultiplexer_class, request, kwargs)
+    try:
+        place = admit(binding, request.user, groups, {})
+    except exceptions.APIException:
+        pass  # The websocket is told why.
+    else:
+        text = _rows(binding, place, stream) or text
     head = f'{{"stream":{json.dumps(stream)},'
     return format_html(
         '<script type="application/json" data-databinding="{}">{}</script>',
@@ -73,14 +79,14 @@ def _groups(
     )
 
 
-def _rows(binding: type[Binding], groups: frozenset[str], stream: str) -> str | None:
+def _rows(binding: type[Binding], place: Place, stream: str) -> str | None:
     def read(this: Pass) -> str | None:
-        audience = this.audience(binding, groups)
+        audience = this.audience(binding, *place)
         with this.holdings.lock:
             return audience.page(stream, this.standing)
 
     # The relay reads, not this request: what a request's own transaction sees may never commit.
-    asked = relay_for(binding.alias()).submit(read, wants=(binding, groups))
+    asked = relay_for(binding.alias()).submit(read, wants=(binding, *place))
     try:
         return asked.result(settings.DATABASE_TIMEOUT)
     except (DatabaseAway, FutureTimeoutError):

@@ -1,0 +1,61 @@
+"""Who may subscribe, and what to: the same for a websocket and for the rows in a served page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rest_framework import exceptions
+
+from databinding import protocol
+from databinding.binding import Binding, distinct_names
+
+
+class Place(NamedTuple):
+    """The groups of a subscription, chosen by the server; of a window, how many rows."""
+
+    groups: frozenset[str]
+    limit: int | None
+
+
+def admit(
+    binding_class: type[Binding], user: Any, groups: frozenset[str], said: Mapping[str, Any]
+) -> Place:
+    """The place of a user whose connection is in `groups`, by what the client says besides.
+
+    Raises Django REST framework's `NotAuthenticated`, `PermissionDenied` or `ValidationError`,
+    and whatever the binding raises. Asks the database; not for an event loop.
+    """
+    binding = binding_class()
+    if not binding.has_permission(user, protocol.SUBSCRIBE, None):
+        if user.is_authenticated:
+            raise exceptions.PermissionDenied("You may not subscribe to this stream.")
+        raise exceptions.NotAuthenticated("Log in to subscribe to this stream.")
+    said = dict(said)
+    limit = _limit(binding, said.pop("limit", None)) if binding.order_by else None
+    valid = _valid(binding, said)
+    named = binding.groups_for(user, groups, valid)
+    return Place(distinct_names(named, f"{binding_class.__qualname__}.groups_for()"), limit)
+
+
+def _limit(binding: Binding, limit: Any) -> int:
+    if limit is None:
+        return binding.limit
+    most = binding.max_limit
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        raise exceptions.ValidationError({"limit": [f"A number from 1 to {most}."]})
+    return limit
+
+
+def _valid(binding: Binding, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    serializer = None if binding.parameters is None else binding.parameters(data=said)
+    known = () if serializer is None else serializer.fields
+    unknown = [name for name in said if name not in known]
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise exceptions.ValidationError([f"This stream has no such parameter: {names}."])
+    if serializer is None:
+        return {}
+    serializer.is_valid(raise_exception=True)
+    valid: Mapping[str, Any] = serializer.validated_data
+    return valid
