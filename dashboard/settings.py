@@ -7,6 +7,7 @@ ALLOWED_HOSTS   comma-separated; this machine by default
 CSRF_TRUSTED_ORIGINS  comma-separated, `https://…`, behind a proxy that ends TLS
 DATABASE_URL    a file db.sqlite3 in the checkout by default
 REDIS_URL       the channel layer that carries doorbells between hosts; none by default
+METRICS_TOKEN   what a scraper of /metrics brings; without one nobody is served
 LOG_LEVEL       INFO by default
 """
 
@@ -94,6 +95,10 @@ if redis_url := env.str("REDIS_URL", default=""):
             "CONFIG": {"hosts": [redis_url]},
         },
     }
+
+# Live data binding
+
+DATABINDING = {"METRICS_TOKEN": env.str("METRICS_TOKEN", default="")}
 
 # Users
 

@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.templatetags.static import static
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from .views import dashboard
@@ -15,6 +15,7 @@ urlpatterns = [
         name="login",
     ),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("", include("databinding.urls")),  # healthz, readyz, metrics
     # Browsers ask here on pages that name no icon: the admin's.
     path("favicon.ico", RedirectView.as_view(url=static("dashboard/favicon.svg"))),
 ]

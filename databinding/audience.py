@@ -191,7 +191,9 @@ class Snapshot:
     def __init__(self, audience: Audience, stream: str, standing: Standing) -> None:
         self.standing = standing
         self._stream = stream
-        self._items = list(audience.items())
+        # Two lists: a tuple for each row would cost four times as much.
+        self._keys = list(audience.keys())
+        self._fragments = [audience.rows.fragments[key] for key in self._keys]
         self._cursor = audience.cursor(stream, standing)
         self._size = settings.SNAPSHOT_CHUNK
         self._frames: dict[int, str] = {}
@@ -200,12 +202,13 @@ class Snapshot:
     def frame(self, start: int) -> tuple[str, int | None]:
         """The frame with the rows from this one on, and where the next begins (None: complete)."""
         end = start + self._size
-        more = end < len(self._items)
+        more = end < len(self._keys)
         with self._making:
             text = self._frames.get(start)
             if text is None:
                 cursor = protocol.NO_CURSOR if more else self._cursor
-                text = protocol.snapshot(self._stream, self._items[start:end], cursor)
+                items = zip(self._keys[start:end], self._fragments[start:end], strict=True)
+                text = protocol.snapshot(self._stream, items, cursor)
                 if len(self._frames) >= self.shared:
                     del self._frames[next(iter(self._frames))]
                 self._frames[start] = text

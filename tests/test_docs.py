@@ -8,6 +8,7 @@ from django.core.management import get_commands
 
 from databinding import checks
 from databinding.conf import DEFAULTS
+from databinding.metrics import FAMILIES
 from databinding.protocol import CloseCode
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,16 @@ def test_every_command_is_documented():
     }
     page = text("docs/reference/commands.md")
     assert {name for name in ours if f"manage.py {name}" not in page} == set()
+
+
+def test_every_metric_is_documented():
+    """The page of the metrics has a row for each, with its kind."""
+    rows = re.findall(
+        r"^\| `(databinding_\w+)` \| (\w+) \|", text("docs/reference/metrics.md"), re.M
+    )
+    kinds = {name: kind(name, "").type for name, (kind, _, _) in FAMILIES.items()}
+    assert dict(rows) == kinds
+    assert len(rows) == len(kinds)
 
 
 def test_the_binding_in_the_readme_is_the_one_that_is_tested():

@@ -7,41 +7,17 @@ async with Client(Demultiplexer) as client:
 
 import asyncio
 import json
+from collections import defaultdict
 from copy import deepcopy
 
 from asgiref.testing import ApplicationCommunicator
 from channels.testing import WebsocketCommunicator
 
+from databinding.testing.copy import Copy
 from databinding.websockets import WebSocketDemultiplexer
 
 #: Seconds after which what should have come hasn't.
 PATIENCE = 10
-
-
-def apply(rows, frame, *, loading=None):
-    """Apply a server's frame to a copy {pk: data}; return the cursor that it leads to, or None.
-
-    `loading` collects the items of a snapshot that comes in chunks.
-    """
-    payload = frame["payload"]
-    if payload["action"] == "snapshot":
-        loading = [] if loading is None else loading
-        loading += payload["items"]
-        if not payload["complete"]:
-            return None
-        rows.clear()
-        rows.update({item["pk"]: item["data"] for item in loading})
-        loading.clear()
-    elif payload["action"] == "batch":
-        if "keep" in payload:
-            for pk in rows.keys() - set(payload["keep"]):
-                del rows[pk]
-        for event in payload["events"]:
-            if event["action"] == "delete":
-                rows.pop(event["pk"], None)
-            else:
-                rows[event["pk"]] = event["data"]
-    return frame.get("cursor")
 
 
 async def eventually(condition):
@@ -86,12 +62,17 @@ class Client:
             headers=list(headers),
             subprotocols=["databinding"] if modern else None,
         )
-        self.rows = {}
-        self.cursors = {}
-        self.windows = {}
+        self.copies = defaultdict(Copy)
         self.frames = []
-        self._loading = {}
         self._request_id = 0
+
+    @property
+    def rows(self):
+        return {stream: copy.rows for stream, copy in self.copies.items()}
+
+    @property
+    def cursors(self):
+        return {stream: copy.cursor for stream, copy in self.copies.items()}
 
     async def __aenter__(self):
         connected, subprotocol = await self._communicator.connect(timeout=PATIENCE)
@@ -123,13 +104,11 @@ class Client:
         frame = json.loads(await self.receive_text())
         self.frames.append(frame)
         stream = frame["stream"]
-        if frame["payload"].get("action") in ("snapshot", "batch"):
-            rows = self.rows.setdefault(stream, {})
-            cursor = apply(rows, frame, loading=self._loading.setdefault(stream, []))
-            if cursor is not None:
-                self.cursors[stream] = cursor
-            if self.windows.get(stream):
-                await self.send(stream, "ack", frames=1)
+        if stream in self.copies and isinstance(frame["payload"], dict):
+            copy = self.copies[stream]
+            copy.take(frame)
+            if copy.window and copy.unacknowledged:
+                await self.send(stream, "ack", frames=copy.acknowledge())
         return frame
 
     async def ask(self, stream, action, /, **payload):
@@ -144,7 +123,9 @@ class Client:
 
     async def subscribe(self, stream, **options):
         """Subscribe and take the first frames; return whether it was resumed."""
-        self.windows[stream] = options.get("window")
+        copy = self.copies[stream]
+        copy.window = options.get("window")
+        copy.cursor = options.get("cursor")
         reply = await self.ask(stream, "subscribe", **options)
         assert reply["response_status"] == 200, reply
         resumed = reply["data"]["resumed"]
@@ -233,11 +214,11 @@ class Socket:
         return [json.loads(one["text"]) for one in self.sent if one["type"] == "websocket.send"]
 
     def copy(self, stream):
-        rows, loading = {}, []
+        copy = Copy()
         for frame in self.frames():
-            if frame["stream"] == stream and frame["payload"]["action"] in ("snapshot", "batch"):
-                apply(rows, frame, loading=loading)
-        return rows
+            if frame["stream"] == stream:
+                copy.take(frame)
+        return copy.rows
 
     async def until(self, stream, rows):
         await eventually(lambda: self.copy(stream) == rows)

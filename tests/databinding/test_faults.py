@@ -292,7 +292,7 @@ async def test_a_resume_names_no_row_outside_the_queryset(monkeypatch):
         held, cursor = client.rows["named"], client.cursors["named"]
     await in_database(Named.objects.create)(code="secret")
     async with Client(Shapes) as client:
-        client.rows["named"] = held
+        client.copies["named"].rows = held
         assert await client.subscribe("named", cursor=cursor) is True
         assert client.rows["named"] == {"open": {"value": 0}}
         assert "secret" not in json.dumps(client.frames)

@@ -456,7 +456,7 @@ async def test_pages_survive_a_crash(cluster):
         await in_database(IntegerValue.objects.update)(value=1)
         await client.until("intval", {row.pk: {"name": "a", "value": 1}})
         async with Client(Demultiplexer) as resuming:
-            resuming.rows["intval"] = held
+            resuming.copies["intval"].rows = held
             assert await resuming.subscribe("intval", cursor=cursor) is False
             assert resuming.rows["intval"] == client.rows["intval"]
 

@@ -252,7 +252,7 @@ async def test_resume_brings_exactly_what_was_missed():
 
     await in_database(work)()
     async with Client(Demultiplexer) as client:
-        client.rows["intval"] = held
+        client.copies["intval"].rows = held
         assert await client.subscribe("intval", cursor=cursor) is True
         assert client.rows["intval"] == await in_database(rows)()
         batch = client.frames[-1]["payload"]
@@ -275,7 +275,7 @@ async def test_resume_names_no_strangers():
     await in_database(Message.objects.filter(pk=leaves.pk).update)(room=two)
     stranger = await in_database(Message.objects.create)(room=two, text="stranger")
     async with Client(Shapes, url_route=route) as client:
-        client.rows["message"] = held
+        client.copies["message"].rows = held
         assert await client.subscribe("message", cursor=cursor) is True
         assert client.rows["message"].keys() == {stays.pk}
         payload = client.frames[-1]["payload"]
@@ -389,7 +389,7 @@ async def test_a_large_group_is_paged_and_live():
         await in_database(IntegerValue.objects.filter(name="n5").delete)()
         await in_database(IntegerValue.objects.filter(name="n6").update)(value=2)
         async with Client(Demultiplexer) as client:
-            client.rows["intval"] = held
+            client.copies["intval"].rows = held
             assert await client.subscribe("intval", cursor=cursor) is True
             await ends_equal(client)
 
@@ -413,7 +413,7 @@ async def test_a_paged_snapshots_cursor_covers_no_more_than_its_first_page(monke
             held, cursor = client.rows["intval"], client.cursors["intval"]
         assert held[first]["value"] == 0
         async with Client(Demultiplexer) as client:
-            client.rows["intval"] = held
+            client.copies["intval"].rows = held
             assert await client.subscribe("intval", cursor=cursor) is True
             await ends_equal(client)
 

@@ -67,7 +67,7 @@ async def test_its_cursor_resumes():
     element = read(await in_database(render)(TALK))
     late = await in_database(IntegerValue.objects.create)(name="late")
     async with Client(Demultiplexer) as client:
-        client.rows["intval"] = {item["pk"]: item["data"] for item in element.items}
+        client.copies["intval"].rows = {item["pk"]: item["data"] for item in element.items}
         assert await client.subscribe("intval", cursor=element.cursor) is True
         assert len(client.rows["intval"]) == 2
         events = client.frames[-1]["payload"]["events"]

@@ -6,7 +6,7 @@ from databinding.websockets import (
     WebSocketDemultiplexer,
 )
 
-from .models import Child, Message, Named, Paper
+from .models import Account, Child, Message, Named, Paper
 
 
 class Open:
@@ -69,6 +69,16 @@ class NamedBinding(Open, WebsocketBinding):
         return ["named"]
 
 
+class AccountBinding(Open, WebsocketBinding):
+    model = Account
+    stream = "account"
+    fields = ["balance", "changes"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["accounts"]
+
+
 class ClosedBinding(WebsocketBinding):
     """Grants nothing."""
 
@@ -100,10 +110,11 @@ class Demultiplexer(WebSocketDemultiplexer):
         "paper": PaperBinding,
         "child": ChildBinding,
         "named": NamedBinding,
+        "account": AccountBinding,
         "closed": ClosedBinding,
         "parrot": Parrot,
     }
 
     async def connection_groups(self, rooms="1", **kwargs):
-        names = ["members", "papers", "children", "named"]
+        names = ["members", "papers", "children", "named", "accounts"]
         return names + [f"room-{room}" for room in rooms.split("-")]

@@ -74,3 +74,14 @@ class Named(models.Model):
 
     def __str__(self):
         return self.code
+
+
+class Account(models.Model):
+    """All balances add up to nothing, since whatever leaves one comes to another."""
+
+    balance = models.IntegerField(default=0)
+    # Grows with every change of the balance.
+    changes = models.IntegerField(default=0)
+
+    def __str__(self):
+        return str(self.balance)

@@ -1,0 +1,99 @@
+"""Pages that do nothing but come back and resume, and what must hold of them after a fault.
+
+async with Page(server) as page:
+    await page.until({1: {"name": "a", "value": 1}})
+await converge(server, pages)
+"""
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+
+from channels.db import database_sync_to_async as in_database
+
+from databinding.testing.client import Client, Visitor
+from databinding.testing.copy import Copy
+from databinding.testing.report import Report
+from values.models import IntegerValue
+
+#: Seconds after which what should have come hasn't, on a busy machine.
+PATIENCE = 60
+
+
+class Page(Client):
+    """A page on the stream `intval` of one server, which comes back until it is left."""
+
+    def __init__(self, server, *, window=8, invariants=()):
+        self.copy = Copy(invariants)
+        self.copy.window = window
+        self.report = Report()
+        self._wrong = None
+        super().__init__(
+            *("page", Visitor("/stream/", frozenset()), {"intval": self.copy}),
+            *([server.websocket_url], self.report),
+            chance=Random(),
+            broken=self._broke,
+        )
+
+    def _broke(self, wrong, frames):
+        self._wrong = f"{wrong} {frames}"
+
+    @property
+    def rows(self):
+        return self.copy.rows
+
+    async def __aenter__(self):
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *exception):
+        await self.drop()
+
+    async def sees(self, condition):
+        """Wait until this holds; what the page is sent keeps to the protocol meanwhile."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    assert self._wrong is None, self._wrong
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"It never came; the page holds {len(self.rows)} rows.") from None
+        assert self._wrong is None, self._wrong
+
+    async def until(self, rows):
+        await self.sees(lambda: self.copy.whole and self.rows == rows)
+
+
+@asynccontextmanager
+async def open_pages(server, number, **options):
+    """Pages that hold what the database does."""
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(Page(server, **options)) for _ in range(number)]
+        rows = await stored()
+        for page in opened:
+            await page.until(rows)
+        yield opened
+
+
+@in_database
+def stored():
+    """What the database holds."""
+    return {row.pk: {"name": row.name, "value": row.value} for row in IntegerValue.objects.all()}
+
+
+@in_database
+def fill(rows, value=0):
+    IntegerValue.objects.bulk_create(
+        IntegerValue(name=f"row {number}", value=value) for number in range(rows)
+    )
+
+
+async def converge(server, pages):
+    """The oracle: each page comes to hold what the database does, as a new one does at once."""
+    rows = await stored()
+    for page in pages:
+        await page.until(rows)
+    async with Page(server) as fresh:
+        await fresh.sees(lambda: fresh.copy.whole)
+        assert fresh.rows == rows
+        assert fresh.report.snapshots == 1

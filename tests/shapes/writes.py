@@ -1,0 +1,315 @@
+"""Random writes to the models of shapes: each takes a `random.Random` and does what that says.
+
+reset()                         # where every program of writes begins
+for write in WRITES: ...        # quick ones; SLOW leave transactions open for a while
+"""
+
+import time
+
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+
+from databinding.testing import constant_sum, never_shrinks
+
+from .models import Account, Message, Named, Room, Tag
+
+ROOMS = (1, 2, 3)
+TAGS = (1, 2, 3)
+ACCOUNTS = 6
+
+#: What holds in every state of stream `account`.
+ACCOUNT_INVARIANTS = [constant_sum("balance", 0), never_shrinks("changes")]
+
+
+def only_what_is_theirs(before, after, groups):
+    """Stream `message`: nobody is shown what is hidden, or in a room that isn't theirs."""
+    for pk, row in after.items():
+        if row["hidden"] or f"room-{row['room']}" not in groups:
+            return f"Message {pk} isn't for {sorted(groups)}: {row}."
+    return None
+
+
+def reset():
+    for model in (Message, Room, Tag, Account, Named):
+        model.objects.all().delete()
+    Room.objects.bulk_create(Room(pk=pk, name=str(pk)) for pk in ROOMS)
+    Tag.objects.bulk_create(Tag(pk=pk, name=str(pk)) for pk in TAGS)
+    Message.objects.bulk_create(Message(room_id=pk, text="first") for pk in ROOMS)
+    Account.objects.bulk_create(Account() for _ in range(ACCOUNTS))
+    Named.objects.bulk_create(Named(code=f"n{number}") for number in range(5))
+
+
+class Undo(Exception):
+    pass
+
+
+def some(model, chance):
+    """One of the rows, or None."""
+    keys = list(model.objects.order_by("pk").values_list("pk", flat=True)[:12])
+    return model.objects.filter(pk=chance.choice(keys)).first() if keys else None
+
+
+# Messages: rows whose groups depend on them
+
+
+def create(chance):
+    Message.objects.create(room_id=chance.choice(ROOMS), text=str(chance.randrange(9)))
+
+
+def save(chance):
+    if message := some(Message, chance):
+        message.text = str(chance.randrange(9))
+        message.save()
+
+
+def move(chance):
+    if message := some(Message, chance):
+        Message.objects.filter(pk=message.pk).update(room=chance.choice(ROOMS))
+
+
+def hide(chance):
+    if message := some(Message, chance):
+        Message.objects.filter(pk=message.pk).update(hidden=chance.random() < 0.5)
+
+
+def delete(chance):
+    if message := some(Message, chance):
+        message.delete()
+
+
+def reinsert(chance):
+    """The same key goes and comes again, in one transaction or two."""
+    if message := some(Message, chance):
+        at_once = chance.random() < 0.5
+        with transaction.atomic():
+            Message.objects.filter(pk=message.pk).delete()
+            if at_once:
+                message.save(force_insert=True)
+        if not at_once:
+            message.save(force_insert=True)
+
+
+def all_change(chance):
+    Message.objects.filter(text__lt="x" * 60).update(text=Concat(F("text"), Value(".")))
+
+
+def all_move(chance):
+    Message.objects.update(room=chance.choice(ROOMS))
+
+
+def thin_out(chance):
+    keys = list(Message.objects.order_by("pk").values_list("pk", flat=True))
+    if len(keys) > 5:
+        Message.objects.filter(pk__in=chance.sample(keys, len(keys) - 4)).delete()
+
+
+def bulk(chance):
+    Message.objects.bulk_create(
+        Message(room_id=chance.choice(ROOMS), text="b") for _ in range(chance.randrange(5))
+    )
+
+
+def bulk_update(chance):
+    messages = list(Message.objects.order_by("pk")[: chance.randrange(1, 5)])
+    for message in messages:
+        message.text = str(chance.randrange(9))
+    Message.objects.bulk_update(messages, ["text"])
+
+
+def raw(chance):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE shapes_message SET text = %s WHERE id %% 2 = %s",
+            [f"raw {chance.randrange(9)}", chance.randrange(2)],
+        )
+
+
+def truncate(chance):
+    """Without a word about rows where there is a TRUNCATE."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("TRUNCATE shapes_message CASCADE")
+        else:
+            cursor.execute("DELETE FROM shapes_message_tags")
+            cursor.execute("DELETE FROM shapes_message")
+
+
+def tag(chance):
+    if message := some(Message, chance):
+        message.tags.set(chance.sample(TAGS, chance.randrange(3)))
+
+
+def untag(chance):
+    if message := some(Message, chance):
+        message.tags.clear()
+
+
+def tag_from_there(chance):
+    if (found := some(Tag, chance)) and (message := some(Message, chance)):
+        found.message_set.add(message)
+
+
+def untag_from_there(chance):
+    if found := some(Tag, chance):
+        found.message_set.clear()
+
+
+def clear_tag(chance):
+    """A cascade over the table in between."""
+    with transaction.atomic():
+        pk = chance.choice(TAGS)
+        Tag.objects.filter(pk=pk).delete()
+        Tag.objects.create(pk=pk, name="again")
+
+
+def clear_room(chance):
+    """A cascade over rows."""
+    with transaction.atomic():
+        pk = chance.choice(ROOMS)
+        Room.objects.filter(pk=pk).delete()
+        Room.objects.create(pk=pk, name="again")
+
+
+def rolled_back(chance):
+    try:
+        with transaction.atomic():
+            Message.objects.update(text="never")
+            create(chance)
+            raise Undo
+    except Undo:
+        pass
+
+
+def half_rolled_back(chance):
+    with transaction.atomic():
+        create(chance)
+        rolled_back(chance)
+
+
+# Named: keys that change
+
+
+def named_come(chance):
+    value = chance.randrange(9)
+    Named.objects.bulk_create(
+        [Named(code=f"n{number}", value=value) for number in range(chance.randrange(6))],
+        ignore_conflicts=True,
+    )
+
+
+def named_change(chance):
+    lowest = f"n{chance.randrange(5)}"
+    Named.objects.filter(code__gte=lowest, code__lt="o").update(value=chance.randrange(9))
+
+
+def named_renamed(chance):
+    old, new = chance.sample([f"n{number}" for number in range(5)], 2)
+    with transaction.atomic():
+        Named.objects.filter(code=new).delete()
+        Named.objects.filter(code=old).update(code=new)
+
+
+def named_go(chance):
+    Named.objects.filter(code=f"n{chance.randrange(5)}").delete()
+
+
+def count(writer, number):
+    """A writer's stamp: a row of its own, whose value only grows."""
+    Named.objects.update_or_create(code=f"w{writer}", defaults={"value": number})
+    return f"w{writer}"
+
+
+# Accounts: rows that change together
+
+
+def pay(pk, amount):
+    """Change a balance; whoever's account is gone has the whole transaction undone."""
+    changed = {"balance": F("balance") + amount, "changes": F("changes") + 1}
+    if not Account.objects.filter(pk=pk).update(**changed):
+        raise Undo
+
+
+def two_accounts(chance):
+    keys = list(Account.objects.order_by("pk").values_list("pk", flat=True))
+    return sorted(chance.sample(keys, 2)) if len(keys) > 1 else (0, 0)
+
+
+def transfer(chance):
+    one, other = two_accounts(chance)
+    amount = chance.randint(-9, 9)
+    try:
+        with transaction.atomic():
+            pay(one, amount)
+            pay(other, -amount)
+    except Undo:
+        pass
+
+
+def transfer_by_saving(chance):
+    keys = two_accounts(chance)
+    amount = chance.randint(-9, 9)
+    with transaction.atomic():
+        accounts = list(Account.objects.select_for_update().filter(pk__in=keys).order_by("pk"))
+        if len(accounts) == 2:
+            for account, change in zip(accounts, (amount, -amount), strict=True):
+                account.balance += change
+                account.changes += 1
+                account.save()
+
+
+def close_account(chance):
+    """Its balance goes to another one, or to a new one."""
+    one, other = two_accounts(chance)
+    with transaction.atomic():
+        closed = Account.objects.select_for_update().filter(pk=one).first()
+        if closed and one != other:
+            balance = closed.balance
+            closed.delete()
+            if not Account.objects.filter(pk=other).update(
+                balance=F("balance") + balance, changes=F("changes") + 1
+            ):
+                Account.objects.create(balance=balance)
+            while Account.objects.count() < ACCOUNTS:
+                Account.objects.create()
+
+
+# Transactions that stay open
+
+
+def several(chance):
+    """Some writes in one transaction."""
+    with transaction.atomic():
+        for write in chance.sample(ACCOUNT_WRITES + NAMED_WRITES, 2):
+            write(chance)
+        chance.choice(MESSAGE_WRITES)(chance)
+
+
+def late(chance):
+    """Committed some time after it was written, behind others that began later."""
+    with transaction.atomic():
+        write = chance.choice([transfer, transfer_by_saving, create, bulk, save, named_come])
+        write(chance)
+        time.sleep(chance.uniform(0, 0.2))
+
+
+def late_and_undone(chance):
+    try:
+        with transaction.atomic():
+            transfer(chance)
+            create(chance)
+            time.sleep(chance.uniform(0, 0.1))
+            raise Undo
+    except Undo:
+        pass
+
+
+MESSAGE_WRITES = [
+    *(create, create, save, move, hide, delete, reinsert, all_change, all_move, thin_out, bulk),
+    *(bulk_update, raw, tag, untag, tag_from_there, untag_from_there, clear_tag, clear_room),
+    *(rolled_back, half_rolled_back),
+]
+NAMED_WRITES = [named_come, named_change, named_renamed, named_go]
+ACCOUNT_WRITES = [transfer, transfer, transfer_by_saving, close_account]
+WRITES = [*MESSAGE_WRITES, *NAMED_WRITES, *ACCOUNT_WRITES, truncate, several]
+SLOW = [late, late, late_and_undone]
