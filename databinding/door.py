@@ -149,10 +149,7 @@ class Door:
         except DatabaseAway:
             detail = "The database is away or busy; try again."
             raise self._error(request, 503, detail) from None
-        except Exception as error:
-            refused = as_api_exception(error)
-            if refused is None:
-                raise
+        except exceptions.APIException as refused:
             raise self._error(request, refused.status_code, refused.detail) from None
         finally:
             self.session.joining -= 1
@@ -198,6 +195,11 @@ class Door:
             place: Place = await database_sync_to_async(ask)()
         except DATABASE_AWAY as error:
             raise DatabaseAway(str(error)) from error
+        except Exception as error:
+            refused = as_api_exception(error)
+            if refused is None:
+                raise
+            raise refused from error
         return place
 
     def _error(self, request: Request, status: int, detail: Any) -> FrameError:
