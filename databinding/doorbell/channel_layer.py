@@ -250,7 +250,7 @@ class _Session:
 class _Loop(asyncio.SelectorEventLoop):
     """Looks addresses up in its own thread: a process that is ending has no others any more."""
 
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
         return socket.getaddrinfo(host, port, **options)
 
 
