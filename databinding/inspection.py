@@ -110,7 +110,7 @@ def _answer(alias: str, future: Future[Inspection]) -> None:
         found = _look(alias)
     except Exception as error:
         logger.debug("Inspecting %s", alias, exc_info=True)
-        found = Inspection(alias, "away", str(error).strip())
+        found = Inspection(alias, "away", " ".join(str(error).split()).rstrip("."))
     finally:
         connections[alias].close()
     future.set_result(found)

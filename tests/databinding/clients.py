@@ -63,6 +63,8 @@ class Client:
             subprotocols=["databinding"] if modern else None,
         )
         self.copies = defaultdict(Copy)
+        #: Does it acknowledge what it takes, where there is a window?
+        self.acknowledging = True
         self.frames = []
         self._request_id = 0
 
@@ -104,12 +106,17 @@ class Client:
         frame = json.loads(await self.receive_text())
         self.frames.append(frame)
         stream = frame["stream"]
-        if stream in self.copies and isinstance(frame["payload"], dict):
+        if frame["payload"].get("action") in ("subscribe", "snapshot", "batch"):
             copy = self.copies[stream]
             copy.take(frame)
-            if copy.window and copy.unacknowledged:
-                await self.send(stream, "ack", frames=copy.acknowledge())
+            if self.acknowledging:
+                await self.acknowledge(stream)
         return frame
+
+    async def acknowledge(self, stream):
+        copy = self.copies[stream]
+        if copy.window and copy.unacknowledged:
+            await self.send(stream, "ack", frames=copy.acknowledge())
 
     async def ask(self, stream, action, /, **payload):
         """Send a request; return its reply, applying whatever comes before it."""

@@ -35,6 +35,7 @@ TABLES = {
     ("shapes_child", "base_ptr_id", "shapes.child"),
     ("shapes_base", "id", "shapes.child"),
     ("shapes_named", "code", "shapes.named"),
+    ("shapes_account", "id", "shapes.account"),
 }
 
 
