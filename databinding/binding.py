@@ -201,14 +201,19 @@ class Binding:
 
     @classmethod
     def ordered(cls, groups: Iterable[str]) -> QuerySet[Any]:
-        """The rows that these groups see, in the binding's order, no two of them at one place."""
+        """The rows that these groups see, in the binding's order."""
         rows = cls.seen_by(groups)
         if rows is None:
             raise ImproperlyConfigured(f"{cls.__qualname__} has order_by, so it must have rows().")
+        return rows.order_by(*cls.total_order())
+
+    @classmethod
+    def total_order(cls) -> list[str]:
+        """`order_by` with the primary key as the last word, if it isn't there."""
         order = list(cls.order_by)
-        if not {"pk", "-pk"}.intersection(order):
+        if order and not {"pk", "-pk"}.intersection(order):
             order.append("-pk" if order[-1].startswith("-") else "pk")
-        return rows.order_by(*order)
+        return order
 
     @classmethod
     def key(cls, instance: Model) -> Key:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -87,10 +88,14 @@ def rows_of(binding: type[Binding]) -> Callable[[frozenset[str]], Rows]:
     """What clients of some groups are to hold of a binding, asked of every row anew."""
 
     def rows(groups: frozenset[str]) -> Rows:
+        seen = (
+            instance
+            for instance in binding.queryset().order_by(*binding.total_order())
+            if not groups.isdisjoint(binding.groups_of(instance))
+        )
         return {
             binding.key(instance): json.loads(binding.fragment(instance))
-            for instance in binding.queryset()
-            if not groups.isdisjoint(binding.groups_of(instance))
+            for instance in islice(seen, binding.limit if binding.order_by else None)
         }
 
     return rows

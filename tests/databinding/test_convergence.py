@@ -17,11 +17,18 @@ from hypothesis import strategies as st
 from databinding.testing import BrokenRule, Copy, rows_of
 from tests.databinding.clients import PATIENCE, Client
 from tests.shapes import writes
-from tests.shapes.bindings import AccountBinding, Demultiplexer, MessageBinding, NamedBinding
+from tests.shapes.bindings import (
+    AccountBinding,
+    Demultiplexer,
+    LatestBinding,
+    MessageBinding,
+    NamedBinding,
+)
 
 CLIENTS = [(1,), (2,), (1, 2), (3,), (1, 2, 3)]
 STREAMS = {
     "message": (rows_of(MessageBinding), [writes.only_what_is_theirs]),
+    "latest": (rows_of(LatestBinding), []),
     "named": (rows_of(NamedBinding), []),
     "account": (rows_of(AccountBinding), writes.ACCOUNT_INVARIANTS),
 }

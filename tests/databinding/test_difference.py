@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from databinding.difference import CREATE, DELETE, UPDATE, Event, Members, RecentMembers, Rows
+from databinding.difference import (
+    CREATE,
+    DELETE,
+    UPDATE,
+    Event,
+    Members,
+    RecentMembers,
+    Rows,
+    Window,
+)
 from databinding.difference import difference as tell
 from databinding.reading import Change, Row
 
@@ -93,6 +102,46 @@ def test_whoever_catches_up_holds_what_is_there(history, readers, remembered):
     # Nothing is kept of rows that no group sees.
     assert rows.fragments == seen(truth, GROUPS)
     assert rows.index.keys() == rows.fragments.keys()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    history=passes,
+    awake=st.lists(st.booleans(), min_size=25, max_size=25),
+    limit=st.integers(1, 3),
+    remembered=st.integers(1, 4),
+)
+def test_a_window_shows_the_first_rows(history, awake, limit, remembered):
+    """After any history, a client of a window that was away for any part of it holds its rows."""
+    window = Window(("a", "b"), limit)
+    rows = loaded((*GROUPS[1:], window))
+    truth = {}
+    first = {}
+    client = Client([window], {}, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Members, "remembered_leavers", remembered)
+        for number, changes in enumerate(history, start=1):
+            for key, state in changes.items():
+                if state is None:
+                    truth.pop(key, None)
+                    rows.drop(key, number)
+                else:
+                    truth[key] = state
+                    rows.put(key, *state, number)
+            inside = seen(truth, window.groups).items()
+            shown = sorted(inside, key=lambda item: (item[1], item[0]))[:limit]
+            first = dict(shown)
+            rows.show(window, number, shown)
+            assert rows.groups[window].order == list(first)
+            if awake[number - 1]:
+                if client.catch_up(rows) is None:
+                    client.copy, client.number = dict(first), rows.groups[window].changed
+                assert client.copy == first
+        if client.catch_up(rows) is not None:
+            assert client.copy == first
+    assert rows.fragments == {**seen(truth, GROUPS[1:]), **first}
+    rows.unload(window)
+    assert rows.fragments == seen(truth, GROUPS[1:])
 
 
 @settings(max_examples=200, deadline=None)

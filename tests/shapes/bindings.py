@@ -1,4 +1,6 @@
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 
 from databinding.websockets import (
     WebsocketBinding,
@@ -26,6 +28,37 @@ class MessageBinding(Open, WebsocketBinding):
     @classmethod
     def group_names(cls, instance):
         return [] if instance.hidden else [f"room-{instance.room_id}"]
+
+
+class RoomParameters(serializers.Serializer):
+    room = serializers.IntegerField(required=False)
+
+
+class LatestBinding(Open, WebsocketBinding):
+    """A window: the first messages of the rooms, by their text; of one of them if asked."""
+
+    model = Message
+    stream = "latest"
+    fields = ["room", "text"]
+    order_by = ["text"]
+    limit = 3
+    max_limit = 10
+    parameters = RoomParameters
+    group_names = MessageBinding.group_names
+
+    @classmethod
+    def rows(cls, group):
+        kind, _, room = group.partition("-")
+        rooms = [int(room)] if kind == "room" else []
+        return Message.objects.filter(hidden=False, room_id__in=rooms)
+
+    def groups_for(self, user, groups, parameters):
+        if "room" not in parameters:
+            return groups
+        group = f"room-{parameters['room']}"
+        if group not in groups:
+            raise PermissionDenied("That room isn't yours.")
+        return [group]
 
 
 class MemberBinding(Open, WebsocketBindingWithMembers):
@@ -106,6 +139,7 @@ class Parrot(AsyncJsonWebsocketConsumer):
 class Demultiplexer(WebSocketDemultiplexer):
     consumers = {
         "message": MessageBinding,
+        "latest": LatestBinding,
         "member": MemberBinding.consumer,
         "paper": PaperBinding,
         "child": ChildBinding,
