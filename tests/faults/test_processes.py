@@ -185,10 +185,11 @@ async def test_a_server_killed_while_it_sends_a_snapshot(kind, start_server):
         await converge(server, [page])
 
 
-async def test_a_server_that_is_stopped_says_so(start_server):
+@pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
+async def test_a_server_that_is_stopped_says_so(start_server, kind):
     """On SIGTERM pages are told 1012, and resume with the next server."""
     await fill(ROWS)
-    server = await asyncio.to_thread(start_server)
+    server = await asyncio.to_thread(start_server, kind)
     async with open_pages(server, 2) as pages, connect(f"{server.websocket_url}/stream/") as one:
         await asyncio.to_thread(server.stop)
         with pytest.raises(ConnectionClosed):
