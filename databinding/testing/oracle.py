@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -75,7 +75,8 @@ class Stamp:
 class Fault:
     """Something that breaks and is mended: two functions, called in a thread, and the time between.
 
-    One fault at a time; it is mended before clients are compared. `seconds` is the most it lasts.
+    There is one at a time (its steps are passed over while another lasts, for `seconds` at most),
+    and none when clients are compared.
     """
 
     name: str
@@ -188,7 +189,7 @@ class Oracle:
                     faults=list(self._faults),
                     kills=self._kill_writers,
                 )
-                self._say(f"program {number + 1}, seed {seed}")
+                self._say(f"program {number + 1}, seed {seed} ({self.report.events} events so far)")
                 violations = await self._play(program, seed)
                 if violations and attempts:
                     violations = await self._shrunk(program, seed, violations, attempts)
@@ -289,7 +290,7 @@ class _Play:
         self._seed = seed
         self._chance = Random(seed)
         self._going_on: set[asyncio.Task[None]] = set()
-        self._injecting = asyncio.Lock()
+        self._injecting: asyncio.Task[None] | None = None
         self._stopped = False
         self._clients = [
             oracle.client(number, Random(seed + number), self._broken)
@@ -332,13 +333,15 @@ class _Play:
                 await self._oracle._writers[step.who].kill()
             case "fault":
                 seconds = self._chance.uniform(0, self._oracle._faults[step.what].seconds)
-                self._background(self._inject(step.what, seconds))
+                if self._injecting is None or self._injecting.done():
+                    self._injecting = self._background(self._oracle.inject(step.what, seconds))
             case _:
                 await asyncio.sleep(step.number / 1000)
 
-    def _background(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._going_on.add(task)
+        return task
 
     async def _rest(self) -> None:
         """Return when nothing is written and nothing is broken any more. Raises what went wrong."""
@@ -371,10 +374,6 @@ class _Play:
         if answer["stamp"] is not None:
             for client in self._clients:
                 client.committed(*answer["stamp"])
-
-    async def _inject(self, name: str, seconds: float) -> None:
-        async with self._injecting:
-            await self._oracle.inject(name, seconds)
 
     # At rest
 

@@ -35,16 +35,16 @@ class Writer:
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
-        """Return when the process is ready."""
-        self._process = await asyncio.create_subprocess_exec(
+        """Return when the process is ready. Raises `Killed`."""
+        self._process = process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "databinding.testing.worker", self._names),
             stdin=PIPE,
             stdout=PIPE,
             stderr=None,
             env=self._environment,
         )
-        if await self._line() != b"ready\n":
-            raise RuntimeError("A writer did not start (see above).")
+        if await self._line(process) != b"ready\n":
+            raise RuntimeError(f"Writer {self.number} did not start (see above).")
 
     async def write(self, write: str, seed: int, stamp: str | None = None) -> dict[str, Any]:
         """What `databinding.testing.worker` answers. Raises `Killed`."""
@@ -54,17 +54,15 @@ class Writer:
                 if self._process is None:
                     await self.start()
                 process = self._process
-                assert process is not None
-                assert process.stdin is not None
+                if process is None or process.stdin is None:
+                    raise Killed
                 self.asked += 1
                 order = {"write": write, "seed": seed, "stamp": stamp}
                 order |= {"writer": self.number, "number": self.asked}
                 process.stdin.write(json.dumps(order).encode() + b"\n")
-                line = await self._line()
+                line = await self._line(process)
                 if not line:
-                    if process is self._process:
-                        raise RuntimeError(f"Writer {self.number} died of {write} (see above).")
-                    raise Killed
+                    raise RuntimeError(f"Writer {self.number} died of {write} (see above).")
                 answer: dict[str, Any] = json.loads(line)
                 return answer
         finally:
@@ -77,8 +75,10 @@ class Writer:
             process.kill()
             await process.wait()
 
-    async def _line(self) -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
+    async def _line(self, process: Process) -> bytes:
+        assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            return await self._process.stdout.readline()
+            line = await process.stdout.readline()
+        if not line and process is not self._process:
+            raise Killed
+        return line

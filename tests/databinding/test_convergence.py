@@ -91,13 +91,13 @@ class Reader:
             for stream in self.copies:
                 await self.client.acknowledge(stream)
 
-    async def converge(self):
-        """Go on until the copies are what the database says."""
+    async def converge(self, patience):
+        """Go on until the copies are what the database says, within so many seconds."""
         await self.connect()
         await self.go_on()
         truth = await in_database(self.truth)()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 while self.held() != truth:
                     if self.task.done():
                         self.task.result()
@@ -127,21 +127,25 @@ steps = st.lists(
 )
 
 
-async def run(program, window):
+async def run(program, window, patience=PATIENCE):
     await in_database(writes.reset)()
     readers = [Reader(rooms, window) for rooms in CLIENTS]
-    for reader in readers[:3]:
-        await reader.connect()
-    for step in program:
-        match step:
-            case ("write", write, seed):
-                await in_database(WRITES[write])(random.Random(seed))
-            case ("settle",):
-                await asyncio.sleep(0.02)
-            case (action, which):
-                await getattr(readers[which], action)()
-    for reader in readers:
-        await reader.converge()
+    try:
+        for reader in readers[:3]:
+            await reader.connect()
+        for step in program:
+            match step:
+                case ("write", write, seed):
+                    await in_database(WRITES[write])(random.Random(seed))
+                case ("settle",):
+                    await asyncio.sleep(0.02)
+                case (action, which):
+                    await getattr(readers[which], action)()
+        for reader in readers:
+            await reader.converge(patience)
+    finally:
+        # What the others have seen by then says nothing new.
+        await asyncio.gather(*(reader.drop() for reader in readers), return_exceptions=True)
 
 
 PROGRAMS = settings(

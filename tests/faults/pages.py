@@ -36,7 +36,7 @@ class Page(Client):
         )
 
     def _broke(self, wrong, frames):
-        self._wrong = f"{wrong} {frames}"
+        self._wrong = f"{wrong} {[frame[:200] for frame in frames]}"
 
     @property
     def rows(self):

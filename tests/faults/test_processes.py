@@ -185,15 +185,16 @@ async def test_a_server_killed_while_it_sends_a_snapshot(kind, start_server):
         await converge(server, [page])
 
 
-async def test_a_server_that_is_stopped_says_so(start_server):
-    """On SIGTERM pages are told 1012, and resume with the next server."""
+@pytest.mark.parametrize(("kind", "code"), [("uvicorn", 1012), ("daphne", 1006)])
+async def test_a_server_that_is_stopped_says_so(start_server, kind, code):
+    """On SIGTERM uvicorn tells pages 1012, daphne just goes; they resume with the next server."""
     await fill(ROWS)
-    server = await asyncio.to_thread(start_server)
+    server = await asyncio.to_thread(start_server, kind)
     async with open_pages(server, 2) as pages, connect(f"{server.websocket_url}/stream/") as one:
         await asyncio.to_thread(server.stop)
         with pytest.raises(ConnectionClosed):
             await one.recv()
-        assert one.close_code == 1012
+        assert one.close_code == code
         await in_database(IntegerValue.objects.update)(value=1)
         await asyncio.to_thread(server.start)
         await converge(server, pages)

@@ -1,12 +1,206 @@
-"""Faults planted into a server's process, to show that the oracle sees them."""
+"""Faults for the oracle to see: each takes apart what one sentence of architecture.md says.
 
-PLANTED = {}
+Those of a server are planted into its process by `plant(name)` (environment: ORACLE_FAULT); those
+that an in-process program shows as well are given a `monkeypatch`.
+"""
+
+import time
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from databinding import journal, protocol
+from databinding.audience import Audience, Frames
+from databinding.difference import Members, difference
+from databinding.holdings import Holdings
+from databinding.journal.postgresql import PostgreSQLJournal
+from databinding.passes import Pass
+from databinding.reading import Change, Reader
+from databinding.relay import _Life
+from databinding.subscription import Subscription
+from tests.shapes import writes
+from tests.shapes.bindings import AccountBinding
 
 
-def fault(plant):
-    PLANTED[plant.__name__] = plant
-    return plant
+def _keys(condition, *parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT model, key FROM databinding_journal WHERE {condition}", parameters)
+        keys = {}
+        for label, key in cursor.fetchall():
+            keys.setdefault(label, set()).add(key)
+        return keys
+
+
+# In a server's process
+
+
+def position_by_id():
+    """Ids are handed out before the commit."""
+    PostgreSQLJournal.keys_since = lambda self, position, limit: _keys("id > %s", position.id)
+
+
+def running_transactions_ignored():
+    """What was running when the position was taken commits later."""
+
+    def keys_since(self, position, limit):
+        return _keys("xid >= %s::xid8", position.snapshot.split(":")[1])
+
+    PostgreSQLJournal.keys_since = keys_since
+
+
+def rows_before_keys():
+    """Two snapshots: what commits in between is named, but was read as it was before."""
+    early = {}
+    make_pass = _Life._pass
+
+    def read_early(self):
+        reader = Reader(self.journal)
+        with self.journal.snapshot():
+            for binding, rows in self.relay.holdings.rows.items():
+                found = reader.all(binding, rows.held()).rows
+                early[binding] = {row.key: row for row in found}
+        time.sleep(0.005)
+        make_pass(self)
+
+    def keys(self, binding, texts):
+        wanted = [binding.key_from_text(text) for text in texts]
+        there = early.get(binding, {})
+        rows = [there[key] for key in wanted if key in there]
+        return Change(rows, [key for key in wanted if key not in there])
+
+    _Life._pass = read_early
+    Reader.keys = keys
+
+
+#: Seconds; a transaction of `overdue` takes longer.
+RETENTION = 0.3
+#: What pruning by timestamp needs, and its undoing.
+TIMESTAMP = "ALTER TABLE databinding_journal ADD COLUMN written timestamptz DEFAULT now()"
+NO_TIMESTAMP = "ALTER TABLE databinding_journal DROP COLUMN written"
+
+
+def pruned_by_timestamp():
+    """A late commit carries an early time."""
+    settings.DATABINDING = {"RETENTION": RETENTION}
+
+    def prune(self, retention):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM databinding_journal WHERE written < now() - %s * interval '1 second'",
+                [retention],
+            )
+            return cursor.rowcount
+
+    PostgreSQLJournal.prune = prune
+    # The design goes with it: whatever is younger than the retention is taken to be there.
+    PostgreSQLJournal.honours = lambda self, position, state: True
+
+
+PLANTED = {
+    plant.__name__: plant
+    for plant in (
+        position_by_id,
+        running_transactions_ignored,
+        rows_before_keys,
+        pruned_by_timestamp,
+    )
+}
 
 
 def plant(name):
     PLANTED[name]()
+
+
+# In a writer's process: writes that show them
+
+
+def journalled_late(chance):
+    """A transfer whose keys come after its commit, without triggers."""
+    keys = writes.two_accounts(chance)
+    amount = chance.randint(1, 9)
+    with transaction.atomic():
+        for pk, change in zip(keys, (amount, -amount), strict=True):
+            writes.pay(pk, change)
+    time.sleep(chance.uniform(0, 0.02))
+    label = AccountBinding.concrete_label()
+    journal.append("default", [(label, str(pk)) for pk in keys])
+
+
+def overdue(chance):
+    """A transfer that commits when its keys are older than the retention."""
+    with transaction.atomic():
+        writes.transfer(chance)
+        time.sleep(RETENTION * chance.uniform(1, 2))
+
+
+def late_transfer(chance):
+    with transaction.atomic():
+        writes.transfer(chance)
+        time.sleep(chance.uniform(0, 0.05))
+
+
+# In this process
+
+
+def a_resume_that_skips_a_pass(monkeypatch):
+    """Whoever resumes from the state before the newest is taken to have seen that."""
+    advance, resume = Holdings.advance, Pass._resume
+    before = {}
+
+    def remember(self, changes, standing):
+        before[self] = self.standing
+        return advance(self, changes, standing)
+
+    def skip(self, audience, stream, cursor):
+        position = audience.position_of(stream, cursor, self.state.epoch)
+        standing = before.get(self.holdings)
+        if standing is not None and position == standing.position:
+            self._since[position] = {}
+        return resume(self, audience, stream, cursor)
+
+    monkeypatch.setattr(Holdings, "advance", remember)
+    monkeypatch.setattr(Pass, "_resume", skip)
+
+
+def a_batch_split_in_two(monkeypatch):
+    """What committed together arrives in two frames."""
+
+    def make_frames(self, stream, classic, since, standing):
+        events = difference(self.rows, self.groups, since)
+        if events is None:
+            return None
+        cursor = self.cursor(stream, standing)
+        half = (len(events) + 1) // 2
+        parts = [part for part in (events[:half], events[half:]) if part]
+        texts = (protocol.batch(stream, part, cursor) for part in parts)
+        return Frames(tuple(texts), self.number, len(events))
+
+    monkeypatch.setattr(Audience, "_make_frames", make_frames)
+
+
+def a_member_forgotten(monkeypatch):
+    """Who leaves a group isn't remembered, so nobody is told."""
+
+    def leave(self, key, number, fragment):
+        self.present.pop(key, None)
+        self.changed = number
+
+    monkeypatch.setattr(Members, "leave", leave)
+
+
+def a_window_ignored(monkeypatch):
+    """Frames are sent whatever is acknowledged."""
+    make = Subscription.__init__
+
+    def without_window(self, *arguments, window=None, **options):
+        make(self, *arguments, window=None, **options)
+
+    monkeypatch.setattr(Subscription, "__init__", without_window)
+
+
+IN_PROCESS = [
+    a_resume_that_skips_a_pass,
+    a_batch_split_in_two,
+    a_member_forgotten,
+    a_window_ignored,
+]

@@ -1,0 +1,139 @@
+"""The oracle can fail: each planted fault is seen."""
+
+import asyncio
+import time
+from itertools import count
+from random import Random
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+
+from databinding import triggers
+from databinding.relay import stop_relays
+from databinding.testing.program import make_program
+from tests.databinding.test_convergence import CLIENTS, WRITES, run
+from tests.oracle import faults
+from tests.oracle.shapes import STREAMS, shapes_oracle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Seconds in which a fault must have been seen.
+BUDGET = 60
+#: Seconds in which clients become equal where nothing is planted, on a busy machine.
+PATIENCE = 4
+
+
+@pytest.fixture(autouse=True)
+def no_relay_left(transactional_db):
+    yield
+    stop_relays()
+
+
+# In this process
+
+
+def in_process(seed):
+    """A program for `tests.databinding.test_convergence`."""
+    for step in make_program(seed, 60, writes=list(WRITES), writers=1, clients=len(CLIENTS)):
+        match step.do:
+            case "write":
+                yield "write", step.what, step.number
+            case "client":
+                yield "drop" if step.what == "leave" else step.what, step.who
+            case "pause":
+                yield ("settle",)
+
+
+def violation():
+    """What the programs see first."""
+    began = time.monotonic()
+    for seed in count():
+        assert time.monotonic() < began + BUDGET, "Nothing was seen."
+        window = Random(seed).choice([None, 1, 3])
+        try:
+            asyncio.run(run(in_process(seed), window, PATIENCE))
+        except AssertionError as error:
+            return str(error)
+
+
+@pytest.mark.parametrize("plant", faults.IN_PROCESS, ids=lambda plant: plant.__name__)
+def test_a_fault_is_seen_in_process(plant, monkeypatch):
+    """Programs against a faulty relay end in a violation."""
+    plant(monkeypatch)
+    said = {
+        faults.a_resume_that_skips_a_pass: (" is not ", "adds up", "never given"),
+        faults.a_batch_split_in_two: ("adds up to",),
+        faults.a_member_forgotten: (" is not ", "adds up", "never given"),
+        faults.a_window_ignored: ("unacknowledged, in a window of",),
+    }
+    found = violation()
+    assert any(part in found for part in said[plant]), found
+
+
+@pytest.fixture
+def no_triggers(transactional_db):
+    triggers.uninstall("default")
+    yield
+    triggers.install("default")
+
+
+def test_uncaptured_bulk_statements_are_seen(no_triggers):
+    """Where signals capture, what sends none is missed, and that is seen."""
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        found = violation()
+    assert any(part in found for part in (" is not ", "adds up", "never given")), found
+
+
+# In servers and writers
+
+
+def seen(servers, **options):
+    """What the oracle finds within the budget."""
+    oracle = shapes_oracle(
+        [server.websocket_url for server in servers],
+        **{"streams": STREAMS[-1:], "stamp": None, "kill_writers": False, "patience": PATIENCE}
+        | options,
+    )
+    report = oracle.run(seconds=BUDGET, steps=150)
+    assert report.violations, f"Nothing was seen.\n{report}"
+    return report.violations[0].what
+
+
+MISSED = ("adds up to", "did not become equal", "shrank", "never given")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("fault", "write"),
+    [
+        ("position_by_id", faults.late_transfer),
+        ("running_transactions_ignored", faults.late_transfer),
+        ("pruned_by_timestamp", faults.overdue),
+    ],
+)
+def test_a_faulty_journal_is_seen(fault, write, start_servers):
+    """A server whose reads of the journal miss a late commit is found out."""
+    with connection.cursor() as cursor:
+        cursor.execute(faults.TIMESTAMP)
+    try:
+        servers = start_servers(ORACLE_FAULT=fault)
+        found = seen(servers, writes=[write, faults.late_transfer])
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(faults.NO_TIMESTAMP)
+    assert any(part in found for part in MISSED), found
+
+
+def test_rows_read_before_their_keys_are_seen(start_servers):
+    """A server that reads keys and rows in two snapshots is found out."""
+    servers = start_servers(ORACLE_FAULT="rows_before_keys")
+    found = seen(servers, writes=[faults.writes.transfer])
+    assert any(part in found for part in MISSED), found
+
+
+def test_keys_journalled_after_the_commit_are_seen(no_triggers, start_servers):
+    """Writers whose keys come in a transaction of their own are found out."""
+    servers = start_servers()
+    found = seen(servers, writes=[faults.journalled_late])
+    assert any(part in found for part in MISSED), found
