@@ -191,13 +191,25 @@ class Binding:
         constant = cls.constant_groups()
         if constant is not None:
             return cls.queryset() if not constant.isdisjoint(groups) else cls.queryset().none()
+        parts = [cls.of_group(group) for group in groups]
+        if len(parts) == 1:
+            return parts[0]
         seen = Q(pk__in=())
-        for group in groups:
-            rows = cls.rows(group)
-            if rows is None:
+        for part in parts:
+            if part is None:
                 return None
-            seen |= Q(pk__in=rows.order_by().values("pk"))
+            seen |= Q(pk__in=part.order_by().values("pk"))
         return cls.queryset().filter(seen)
+
+    @classmethod
+    def of_group(cls, group: str) -> QuerySet[Any] | None:
+        """`rows`, on the writers' database, without those that `get_queryset` hides."""
+        rows = cls.rows(group)
+        if rows is None:
+            return None
+        if cls.sees_all():
+            return cls.prepared(rows)
+        return cls.queryset().filter(pk__in=rows.order_by().using(cls.alias()).values("pk"))
 
     @classmethod
     def ordered(cls, groups: Iterable[str]) -> QuerySet[Any]:

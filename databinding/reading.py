@@ -280,12 +280,12 @@ def _touched(rows: Rows, change: Change) -> list[Window]:
 
 def _querysets(binding: type[Binding], groups: Iterable[str]) -> Iterator[QuerySet[Any]]:
     for group in groups:
-        queryset = binding.rows(group)
+        queryset = binding.of_group(group)
         if queryset is None:
             # The binding can't say which rows a group has: ask every row which groups it is in.
             yield binding.queryset()
             return
-        yield binding.prepared(queryset)
+        yield queryset
 
 
 def _render(

@@ -8,6 +8,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from databinding.relay import relay_for
+from databinding.testing import assert_groups_agree
 from tests.databinding.clients import Client
 from tests.shapes.bindings import Demultiplexer, LatestBinding
 from tests.shapes.models import Message, Room
@@ -213,3 +214,28 @@ def test_the_window_is_read_in_one_query(rooms):
         assert len(keys) == 3
     (query,) = queries
     assert "LIMIT 3" in query["sql"]
+
+
+async def test_what_the_queryset_hides_is_not_loaded_by_rows(rooms):
+    """A row that get_queryset leaves out is in no snapshot and no window, whatever rows() says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            LatestBinding, "get_queryset", lambda: Message.objects.exclude(text__in=["a", "z"])
+        )
+        async with client(*rooms) as page:
+            await page.subscribe("latest")
+            assert texts(page) == ["b", "c", "d"]
+            await page.subscribe("latest", room=rooms[1])
+            assert texts(page) == []
+
+
+def test_groups_that_agree_and_groups_that_do_not(rooms):
+    """assert_groups_agree names the rows about which group_names() and rows() differ."""
+    assert_groups_agree(LatestBinding, ["room-0", "unknown"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LatestBinding, "rows", classmethod(lambda cls, group: Message.objects.all()))
+        with pytest.raises(AssertionError, match=r"rows\(\) alone puts .* into 'room-\d+'"):
+            assert_groups_agree(LatestBinding)
+        patch.setattr(LatestBinding, "rows", classmethod(lambda cls, group: Message.objects.none()))
+        with pytest.raises(AssertionError, match=r"group_names\(\) alone puts .*rows\(\) doesn't"):
+            assert_groups_agree(LatestBinding)
