@@ -32,7 +32,7 @@ class Epoch(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     value = models.CharField(max_length=40)
-    # Keys with an id up to this one may be gone.
+    # Keys below this position may be gone: an id on SQLite, a transaction's on PostgreSQL.
     pruned = models.BigIntegerField(default=0)
 
     class Meta:

@@ -6,6 +6,7 @@ knows neither Django nor keys.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -21,6 +22,27 @@ class Position(NamedTuple):
     id: int
     tag: int
     snapshot: str = ""
+
+
+class Snapshot(NamedTuple):
+    """Which of PostgreSQL's transactions had ended: those below `xmax` but the `running` ones."""
+
+    xmin: int
+    xmax: int
+    running: frozenset[int]
+
+    @classmethod
+    def parse(cls, text: str) -> Snapshot:
+        """What ``pg_current_snapshot()`` gives: ``xmin:xmax:xip,xip…``."""
+        xmin, xmax, running = text.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+
+    def ended(self, start: int = 0) -> list[tuple[int, int]]:
+        """The ids from `start` on that had ended, in order, as spans: the first, and the one
+        after the last."""
+        edges = [start - 1, *sorted(one for one in self.running if one >= start), self.xmax]
+        spans = [(below + 1, upto) for below, upto in pairwise(edges)]
+        return [(first, end) for first, end in spans if first < end]
 
 
 class InvalidCursor(ValueError):

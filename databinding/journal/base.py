@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from datetime import timedelta
+from typing import ClassVar, NamedTuple
 
 from django.db import connections, transaction
+from django.db.models import Max
+from django.utils import timezone
 
+from databinding.models import Epoch, Mark
 from databinding.positions import Position
 
 
@@ -26,6 +30,9 @@ Keys = dict[str, set[str | None]]
 
 class Journal(ABC):
     """The journal of one database, seen through the calling thread's connection."""
+
+    #: Keys dropped in one transaction of a pruning.
+    prune_slice: ClassVar[int]
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -57,9 +64,47 @@ class Journal(ABC):
     def keys_since(self, position: Position, limit: int) -> Keys | None:
         """The keys of rows changed since an honoured position; None if more than `limit`."""
 
-    @abstractmethod
     def prune(self, retention: float) -> int:
         """Record where the journal stands, and drop keys older than `retention` seconds.
 
         Returns how many were dropped. Outside a snapshot; never waits long for a writer.
+        """
+        now = timezone.now()
+        marks = Mark.objects.using(self.alias)
+        epoch = Epoch.objects.using(self.alias).filter(id=1).first()
+        horizon = self._horizon()
+        newest = marks.order_by("-id").first()
+        # A mark says that everything below it was decided by then, so what is dropped by it is
+        # older than the retention, however late a transaction commits. Ten per retention keep
+        # the error at a tenth.
+        if newest is None or (
+            newest.position != horizon
+            and newest.recorded_at < now - timedelta(seconds=retention / 10)
+        ):
+            marks.create(position=horizon, recorded_at=now)
+        old = marks.filter(recorded_at__lte=now - timedelta(seconds=retention))
+        upto = old.aggregate(Max("position"))["position__max"] or 0
+        if epoch is None or upto <= epoch.pruned:
+            return 0
+        Epoch.objects.using(self.alias).filter(id=1, pruned__lt=upto).update(pruned=upto)
+        dropped = 0
+        while True:
+            slice_of = self._drop(upto)
+            dropped += slice_of
+            if slice_of < self.prune_slice:
+                break
+        marks.filter(position__lt=upto).delete()
+        return dropped
+
+    @abstractmethod
+    def _horizon(self) -> int:
+        """Where the journal stands now: no key below it is still to come."""
+
+    @abstractmethod
+    def _drop(self, upto: int) -> int:
+        """Drop keys below a mark, `prune_slice` at most, in a transaction of its own.
+
+        The newest of them stays (on PostgreSQL: those of the newest transaction): it is the
+        witness of the positions that were taken while it was the newest of all. Returns how many
+        were dropped.
         """

@@ -5,8 +5,15 @@ Each journal row holds its transaction's id instead, and what is new since a sna
 ``xmin:xmax:xip…`` is exactly what has ``xid >= xmax`` or ``xid`` among the then running ``xip``.
 See https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 
+Rows of transactions that are still running are passed over by their ids: one that has written
+millions of rows and stays open would else be waded through, row by row, at each read.
+
 After a crash PostgreSQL may hand out transaction ids again that a snapshot had already covered.
-So half of the epoch lives in an UNLOGGED table, which every crash empties.
+So half of the epoch lives in an UNLOGGED table, which every crash empties. A restored dump makes
+the journal's table anew: its OID is part of the epoch, too.
+
+Everything keeps to the rules of a transaction pooler: no session state, no cursor that outlives
+its transaction.
 """
 
 from __future__ import annotations
@@ -15,15 +22,14 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from databinding.conf import settings
 from databinding.journal.base import Journal, Keys, State
 from databinding.models import Epoch, JournalEntry, Mark
-from databinding.positions import Position
+from databinding.positions import Position, Snapshot
 
 _JOURNAL = JournalEntry._meta.db_table
 _EPOCH = Epoch._meta.db_table
@@ -34,20 +40,33 @@ LIFE = "databinding_life"
 class PostgreSQLJournal(Journal):
     """Reads in REPEATABLE READ, read only; polls by comparing snapshots."""
 
-    #: Keys deleted in one statement of a pruning.
     prune_slice = 10_000
+    #: Milliseconds that a snapshot waits for a table that somebody has locked, as migrations do.
+    lock_wait = 1_000
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
         self._seen: str | None = None
         self._looked = 0.0
+        #: ``pg_current_snapshot()`` of the read transaction that is open.
+        self._now: str | None = None
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         with super().snapshot():
             with self.connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield
+                # Read only from its beginning: PostgreSQL holds a transaction's own writes for
+                # visible, so a position taken after them would claim what may never commit.
+                cursor.execute(
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; "
+                    f"SET LOCAL lock_timeout = {self.lock_wait}"
+                )
+                cursor.execute("SELECT pg_current_snapshot()::text")
+                self._now = cursor.fetchone()[0]
+            try:
+                yield
+            finally:
+                self._now = None
 
     def grown(self) -> bool:
         now = time.monotonic()
@@ -63,30 +82,41 @@ class PostgreSQLJournal(Journal):
         return True
 
     def state(self) -> State | None:
+        now = self._current()
+        gaps = now.ended()[::-1]
         with self.connection.cursor() as cursor:
             cursor.execute(
                 f"""
-                SELECT epoch.value || life.value, epoch.pruned, pg_current_snapshot()::text,
+                SELECT epoch.value || life.value || '{_JOURNAL}'::regclass::oid, epoch.pruned,
                     newest.id, newest.tag,
-                    EXISTS (
-                        SELECT FROM {_JOURNAL}
-                        WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
-                    )
+                    EXISTS (SELECT FROM {_JOURNAL} WHERE xid >= %s::text::xid8)
                 FROM {_EPOCH} AS epoch
                 JOIN {LIFE} AS life ON life.id = 1
                 LEFT JOIN LATERAL (
-                    SELECT id, tag FROM {_JOURNAL} ORDER BY id DESC LIMIT 1
+                    SELECT one.id, one.tag
+                    FROM unnest(%s::text[]::xid8[], %s::text[]::xid8[]) AS gap (first, stop),
+                    LATERAL (
+                        SELECT id, tag FROM {_JOURNAL}
+                        WHERE xid >= gap.first AND xid < gap.stop ORDER BY xid DESC LIMIT 1
+                    ) AS one
+                    LIMIT 1
                 ) AS newest ON true
                 WHERE epoch.id = 1
-                """
+                """,
+                [str(now.xmax), [str(first) for first, _ in gaps], [str(stop) for _, stop in gaps]],
             )
             found = cursor.fetchone()
         if found is None:
             return None
-        epoch, pruned, snapshot, newest, tag, foreign = found
+        epoch, pruned, newest, tag, foreign = found
         if foreign:
             return None  # Keys of another cluster's transactions: a restored or copied journal.
-        return State(epoch, pruned, Position(newest or 0, tag or 0, snapshot))
+        return State(epoch, pruned, Position(newest or 0, tag or 0, str(self._now)))
+
+    def _current(self) -> Snapshot:
+        if self._now is None:
+            raise RuntimeError("Positions are taken and read in a transaction that only reads.")
+        return Snapshot.parse(self._now)
 
     def new_epoch(self) -> None:
         with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
@@ -108,8 +138,8 @@ class PostgreSQLJournal(Journal):
     def honours(self, position: Position, state: State) -> bool:
         if not position.snapshot:
             return False
-        xmin = int(position.snapshot.split(":")[0])
-        if xmin < state.pruned:
+        then = Snapshot.parse(position.snapshot)
+        if then.xmin < state.pruned or then.xmax > self._current().xmax:
             return False
         if position.id == 0:
             return True
@@ -118,16 +148,21 @@ class PostgreSQLJournal(Journal):
             return bool(cursor.fetchone() == (position.tag,))
 
     def keys_since(self, position: Position, limit: int) -> Keys | None:
-        _, xmax, running = position.snapshot.split(":")
+        then, now = Snapshot.parse(position.snapshot), self._current()
+        # In the order of the index, so that none but the index is worth the planner's while.
+        read = f"(SELECT model, key FROM {_JOURNAL} WHERE {{}} ORDER BY xid LIMIT %s)"
+        parts: list[str] = []
+        values: list[Any] = []
+        if late := then.running - now.running:
+            parts.append(read.format("xid = ANY(%s::text[]::xid8[])"))
+            values += [[str(one) for one in sorted(late)], limit + 1]
+        for first, stop in now.ended(then.xmax):
+            parts.append(read.format("xid >= %s::text::xid8 AND xid < %s::text::xid8"))
+            values += [str(first), str(stop), limit + 1]
+        if not parts:
+            return {}
         with self.connection.cursor() as cursor:
-            cursor.execute(
-                f"""
-                (SELECT model, key FROM {_JOURNAL} WHERE xid >= %s::xid8 LIMIT %s)
-                UNION ALL
-                (SELECT model, key FROM {_JOURNAL} WHERE xid = ANY(%s::xid8[]) LIMIT %s)
-                """,
-                [xmax, limit + 1, running.split(",") if running else [], limit + 1],
-            )
+            cursor.execute(" UNION ALL ".join(parts), values)
             found = cursor.fetchall()
         if len(found) > limit:
             return None
@@ -136,40 +171,25 @@ class PostgreSQLJournal(Journal):
             keys.setdefault(label, set()).add(key)
         return keys
 
-    def prune(self, retention: float) -> int:
-        now = timezone.now()
-        state = Epoch.objects.using(self.alias).filter(id=1).first()
-        marks = Mark.objects.using(self.alias)
-        newest = marks.order_by("-id").first()
+    def _horizon(self) -> int:
+        # Every transaction below it has ended, also those that were prepared.
         with self.connection.cursor() as cursor:
             cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-            xmin = cursor.fetchone()[0]
-        # A mark says that every transaction below it had ended by then, so what is dropped by it
-        # is older than the retention, however late a transaction may commit.
-        if newest is None or newest.recorded_at < now - timedelta(seconds=retention / 10):
-            marks.create(position=xmin, recorded_at=now)
-        old = marks.filter(recorded_at__lte=now - timedelta(seconds=retention))
-        upto = old.order_by("-position").values_list("position", flat=True).first() or 0
-        if state is None or upto <= state.pruned:
-            return 0
-        epochs = Epoch.objects.using(self.alias).filter(id=1, value=state.value, pruned__lt=upto)
-        if not epochs.update(pruned=upto):
-            return 0  # Meanwhile another relay has pruned as far, or begun a new epoch.
-        dropped: int = 0
-        while True:
-            with self.connection.cursor() as cursor:
-                cursor.execute(
-                    f"""
-                    DELETE FROM {_JOURNAL} WHERE id IN (
-                        SELECT id FROM {_JOURNAL}
-                        WHERE xid < %s::text::xid8 AND id < (SELECT max(id) FROM {_JOURNAL})
-                        LIMIT %s FOR UPDATE SKIP LOCKED
+            return int(cursor.fetchone()[0])
+
+    def _drop(self, upto: int) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                DELETE FROM {_JOURNAL} WHERE id IN (
+                    SELECT id FROM {_JOURNAL}
+                    WHERE xid < (
+                        SELECT xid FROM {_JOURNAL} WHERE xid < %s::text::xid8
+                        ORDER BY xid DESC LIMIT 1
                     )
-                    """,
-                    [str(upto), self.prune_slice],
+                    ORDER BY xid LIMIT %s FOR UPDATE SKIP LOCKED
                 )
-                dropped += cursor.rowcount
-                if cursor.rowcount < self.prune_slice:
-                    break
-        marks.filter(position__lt=upto).delete()
-        return dropped
+                """,
+                [str(upto), self.prune_slice],
+            )
+            return int(cursor.rowcount)

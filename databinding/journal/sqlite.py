@@ -6,14 +6,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 from django.db import OperationalError
-from django.utils import timezone
 
 from databinding.journal.base import Journal, Keys, State
-from databinding.models import Epoch, JournalEntry, Mark
+from databinding.models import Epoch, JournalEntry
 from databinding.positions import Position
 
 _JOURNAL = JournalEntry._meta.db_table
@@ -23,7 +21,7 @@ _EPOCH = Epoch._meta.db_table
 class SQLiteJournal(Journal):
     """Positions are ids; ``PRAGMA data_version`` tells that another connection has committed."""
 
-    #: Keys deleted in one transaction of a pruning, so that writers wait milliseconds.
+    # Writers wait milliseconds.
     prune_slice = 2_000
     #: Milliseconds that pruning waits for a writer before it leaves it for the next time.
     prune_wait = 50
@@ -109,7 +107,7 @@ class SQLiteJournal(Journal):
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute(f"PRAGMA busy_timeout = {self.prune_wait}")
-            return self._prune(retention)
+            return super().prune(retention)
         except OperationalError:
             return 0  # A writer was at it; there is a next time.
         finally:
@@ -117,34 +115,17 @@ class SQLiteJournal(Journal):
             with self.connection.cursor() as cursor:
                 cursor.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
 
-    def _prune(self, retention: float) -> int:
-        now = timezone.now()
-        marks = Mark.objects.using(self.alias)
-        state = self.state()
-        if state is None:
-            return 0
-        newest = marks.order_by("-id").first()
-        # A mark says that everything up to it was committed by then, so it never drops a key
-        # that is younger than the retention. Ten per retention keep the error at a tenth.
-        if newest is None or newest.recorded_at < now - timedelta(seconds=retention / 10):
-            marks.create(position=state.position.id, recorded_at=now)
-        old = marks.filter(recorded_at__lte=now - timedelta(seconds=retention))
-        upto = old.order_by("-position").values_list("position", flat=True).first()
-        # The newest key stays whatever its age: it is the witness of the newest position.
-        upto = min(upto or 0, state.position.id - 1)
-        if upto <= state.pruned:
-            return 0
-        Epoch.objects.using(self.alias).filter(id=1, pruned__lt=upto).update(pruned=upto)
-        dropped: int = 0
-        while True:
-            with self.connection.cursor() as cursor:
-                cursor.execute(
-                    f"DELETE FROM {_JOURNAL} WHERE id IN "
-                    f"(SELECT id FROM {_JOURNAL} WHERE id <= %s ORDER BY id LIMIT %s)",
-                    [upto, self.prune_slice],
-                )
-                dropped += cursor.rowcount
-                if cursor.rowcount < self.prune_slice:
-                    break
-        marks.filter(position__lt=upto).delete()
-        return dropped
+    def _horizon(self) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT coalesce(max(id), 0) FROM {_JOURNAL}")
+            return int(cursor.fetchone()[0])
+
+    def _drop(self, upto: int) -> int:
+        # The key with the mark's own id is the newest that was there then.
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {_JOURNAL} WHERE id IN "
+                f"(SELECT id FROM {_JOURNAL} WHERE id < %s ORDER BY id LIMIT %s)",
+                [upto, self.prune_slice],
+            )
+            return int(cursor.rowcount)

@@ -170,24 +170,27 @@ class TestJournal:
     def test_nothing_younger_than_the_retention_is_dropped(self, journal):
         """Only keys are dropped that had been committed when an old enough mark was recorded."""
         start = state_of(journal).position
-        old = append(journal, "1", "2")
+        append(journal, "1")
+        old = append(journal, "2")
         assert journal.prune(100) == 0
         age(99)
-        young = append(journal, "3", "4")
+        append(journal, "3")
+        young = append(journal, "4")
         assert journal.prune(100) == 0
         age(1)
-        assert journal.prune(100) == 2
-        assert not honours(journal, start)
-        assert not honours(journal, old)
-        assert keys_since(journal, old) == {"m": {"3", "4"}}
-        assert honours(journal, young)
-        age(99)
         assert journal.prune(100) == 1
+        assert not honours(journal, start)
+        assert honours(journal, old)
+        assert keys_since(journal, old) == {"m": {"3", "4"}}
+        age(99)
+        assert journal.prune(100) == 2
+        assert not honours(journal, old)
         assert honours(journal, young)
 
     def test_the_newest_key_stays(self, journal):
         """The witness of the newest position is kept, whatever its age."""
-        newest = append(journal, "1", "2", "3")
+        for key in "123":
+            newest = append(journal, key)
         journal.prune(100)
         age(1000)
         assert journal.prune(100) == 2
@@ -204,10 +207,19 @@ class TestJournal:
         assert 5 <= Mark.objects.count() <= 15
         assert JournalEntry.objects.count() <= 25
 
+    def test_where_nothing_happens_marks_stay_few(self, journal):
+        """A journal at rest gets no more marks, however long it is pruned."""
+        append(journal, "1")
+        for _ in range(40):
+            journal.prune(100)
+            age(50)
+        assert Mark.objects.count() <= 3
+
     def test_it_is_pruned_in_slices(self, journal, monkeypatch):
         """Many keys are dropped in several short transactions, so that writers get through."""
         monkeypatch.setattr(type(journal), "prune_slice", 10)
-        append(journal, *(str(number) for number in range(35)))
+        for number in range(35):
+            append(journal, str(number))
         journal.prune(100)
         age(100)
         inside = []
@@ -337,7 +349,8 @@ async def test_pages_follow_a_restored_file(elsewhere, tmp_path):
 
 def test_the_command_prunes(capsys, journal):
     """`databinding_prune` drops what is old by the setting, or by --retention."""
-    append(journal, "1", "2", "3")
+    for key in "123":
+        append(journal, key)
     call_command("databinding_prune")
     age(1800)
     call_command("databinding_prune")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from databinding.positions import Cursor, InvalidCursor, Position
+from databinding.positions import Cursor, InvalidCursor, Position, Snapshot
 
 names = st.text("0123456789abcdef", max_size=20)
 snapshots = st.sampled_from(["", "740:740:", "740:752:740,745"])
@@ -35,3 +35,28 @@ def test_any_text_is_a_cursor_or_refused(text):
     except InvalidCursor:
         return
     assert Cursor.decode(cursor.encode()) == cursor
+
+
+histories = st.sets(st.integers(3, 60)).flatmap(
+    lambda running: st.builds(
+        lambda xmax: Snapshot(min(running, default=xmax), xmax, frozenset(running)),
+        st.integers(max(running, default=2) + 1, 70),
+    )
+)
+
+
+@given(snapshot=histories, start=st.integers(0, 70))
+def test_ended_transactions_are_told_as_spans(snapshot, start):
+    """The spans hold each id from the start on that had ended, once and in order."""
+    spans = snapshot.ended(start)
+    told = [one for first, stop in spans for one in range(first, stop)]
+    assert told == [one for one in range(start, snapshot.xmax) if one not in snapshot.running]
+    assert all(first < stop for first, stop in spans)
+    assert len(spans) <= len(snapshot.running) + 1
+
+
+@given(snapshot=histories)
+def test_a_snapshot_is_read_as_postgresql_writes_it(snapshot):
+    """`pg_current_snapshot()` gives xmin, xmax and the running ones, of which there may be none."""
+    running = ",".join(map(str, sorted(snapshot.running)))
+    assert Snapshot.parse(f"{snapshot.xmin}:{snapshot.xmax}:{running}") == snapshot

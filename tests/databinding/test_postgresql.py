@@ -10,12 +10,13 @@ from datetime import timedelta
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import InternalError, connection, connections, transaction
 from django.db.models import F
 
 from databinding import journal as journals
 from databinding import triggers
 from databinding.models import JournalEntry, Mark
+from databinding.positions import Position, Snapshot
 from databinding.relay import stop_relays
 from tests.databinding.clients import Client
 from tests.databinding.programs import connect, other_program
@@ -56,7 +57,7 @@ class Reading:
         with self.journal.snapshot():
             state = self.journal.state()
             assert self.journal.honours(self.position, state)
-            found = self.journal.keys_since(self.position, 10_000)
+            found = self.journal.keys_since(self.position, 100_000)
         self.position = state.position
         keys = found.get("m", set())
         self.seen.update(keys)
@@ -161,52 +162,194 @@ def test_a_prepared_transaction_is_told_when_it_commits(journal):
     assert reading.go_on() == set()
 
 
-def test_keys_are_found_by_the_index(journal):
-    """What came since a position is found by two conditions of the index, limits in place."""
+# What reading costs
+
+#: Transactions in a journal of some size, and keys of each.
+TRANSACTIONS, KEYS = 10_000, 12
+
+
+def write_transactions(number, keys=KEYS):
+    """Another program commits so many transactions, each with so many keys."""
     with closing(connect(autocommit=True)) as other:
         other.execute(
-            """
+            f"""
             DO $$ BEGIN
-                FOR n IN 1..2000 LOOP
+                FOR n IN 1..{number} LOOP
                     INSERT INTO databinding_journal (model, key, tag)
-                    SELECT 'm', i, i FROM generate_series(1, 10) AS i;
+                    SELECT 'm', n || '-' || i, i FROM generate_series(1, {keys}) AS i;
                     COMMIT;
                 END LOOP;
             END $$
             """
         )
-        other.execute("ANALYZE databinding_journal")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT xid::text FROM databinding_journal ORDER BY id DESC")
-        xids = [xid for (xid,) in cursor.fetchall()]
-    assert len(xids) == 20_000
-    running = ",".join([xids[900], xids[700], xids[500]])
-    position = state_of(journal).position._replace(snapshot=f"{xids[900]}:{xids[200]}:{running}")
-    plans = []
 
-    def explain(execute, sql, params, many, context):
-        if "databinding_journal" in sql:
-            execute(f"EXPLAIN (FORMAT JSON) {sql}", params, many, context)
-            plans.append(context["cursor"].fetchone()[0])
+
+class Explained:
+    """What the journal's statements did to its table, as PostgreSQL tells afterwards."""
+
+    def __init__(self):
+        self.scans = []
+        self.conditions = []
+        self.blocks = 0
+
+    def __call__(self, execute, sql, params, many, context):
+        if " databinding_journal" in sql:
+            execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params, many, context)
+            (plan,) = context["cursor"].fetchone()
+            root = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+            self.blocks += root["Shared Hit Blocks"] + root["Shared Read Blocks"]
+            for node in walk(root):
+                if node.get("Relation Name") == "databinding_journal":
+                    self.scans.append(node)
+                if "Index Cond" in node:
+                    self.conditions.append(node["Index Cond"])
         return execute(sql, params, many, context)
 
-    with journal.snapshot(), connection.execute_wrapper(explain):
-        keys = journal.keys_since(position, 10_000)
-    assert len(keys["m"]) == 10
-    (plan,) = plans
-    nodes = list(walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
-    assert sum(node["Node Type"] == "Limit" for node in nodes) == 2
-    assert not any(node["Node Type"] == "Seq Scan" for node in nodes)
-    conditions = [node["Index Cond"] for node in nodes if "Index Cond" in node]
-    assert len(conditions) == 2
-    assert any(">=" in condition for condition in conditions)
-    assert any("ANY" in condition for condition in conditions)
+    def kinds(self):
+        return {scan["Node Type"] for scan in self.scans}
+
+    def rows(self):
+        """Rows that were looked at."""
+        return sum(
+            (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]
+            for scan in self.scans
+        )
 
 
 def walk(node):
     yield node
     for inner in node.get("Plans", ()):
         yield from walk(inner)
+
+
+@pytest.fixture
+def xids(journal):
+    """A large journal, analysed; the ids of its transactions, in their order."""
+    write_transactions(TRANSACTIONS)
+    other_program("ANALYZE databinding_journal")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT xid::text::bigint FROM databinding_journal ORDER BY 1")
+        return [xid for (xid,) in cursor.fetchall()]
+
+
+def read(journal, snapshot, limit=10_000):
+    """Read what came since a snapshot; return the keys, and how they were found."""
+    explained = Explained()
+    with journal.snapshot(), connection.execute_wrapper(explained):
+        keys = journal.keys_since(Position(0, 0, snapshot), limit)
+    return keys, explained
+
+
+def scatter():
+    """Let rows lie in any order, as in a table whose space was reused again and again."""
+    other_program(
+        "CREATE TEMPORARY TABLE shuffled AS SELECT * FROM databinding_journal ORDER BY random()",
+        "TRUNCATE databinding_journal",
+        "INSERT INTO databinding_journal (id, model, key, tag, xid) "
+        "OVERRIDING SYSTEM VALUE SELECT id, model, key, tag, xid FROM shuffled",
+        "ANALYZE databinding_journal",
+    )
+
+
+@pytest.mark.parametrize("order", ["as written", "scattered"])
+def test_keys_are_found_by_the_index(order, journal, xids):
+    """What came since a position is found by two conditions of the index, limits in place."""
+    assert JournalEntry.objects.count() >= 100_000
+    if order == "scattered":
+        scatter()
+    # A hundred transactions since, and of those that ran then every second one of four hundred.
+    running = xids[-500:-100:2]
+    snapshot = f"{running[0]}:{xids[-100]}:{','.join(map(str, running))}"
+    keys, explained = read(journal, snapshot)
+    assert len(keys["m"]) == (100 + len(running)) * KEYS
+    assert "Seq Scan" not in explained.kinds()
+    late, since = sorted(explained.conditions, key=lambda condition: ">=" in condition)
+    assert "ANY" in late
+    assert ">=" in since
+    assert "<" in since
+    assert explained.rows() == len(keys["m"])
+
+
+@pytest.mark.parametrize("order", ["as written", "scattered"])
+def test_no_more_keys_than_the_limit_are_looked_at(order, journal, xids):
+    """However far behind a position is, a read that comes to nothing ends at the limit."""
+    if order == "scattered":
+        scatter()
+    running = ",".join(map(str, xids[100:4_000]))
+    keys, explained = read(journal, f"{xids[100]}:{xids[5_000]}:{running}", limit=1_000)
+    assert keys is None
+    assert explained.kinds() == {"Index Scan"}
+    assert explained.rows() == 2 * 1_001
+
+
+def test_a_long_transaction_makes_no_read_grow(journal):
+    """Beside a transaction that has written much and stays open, each pass reads what is new."""
+    write_transactions(100)
+    with closing(connect()) as long:
+        long.execute(
+            "INSERT INTO databinding_journal (model, key, tag) "
+            "SELECT 'm', 'long', n FROM generate_series(1, 50000) AS n"
+        )
+        reading = Reading(journal)
+        for _ in range(20):
+            write_transactions(100, keys=1)
+            explained = Explained()
+            with connection.execute_wrapper(explained):
+                assert len(reading.go_on()) == 100
+            # The state's witness and whether there is a foreign key, then the keys.
+            assert explained.rows() <= 100 + 3
+            assert explained.blocks < 300
+        # A client that comes back from before it began needn't wade through it either.
+        with journal.snapshot(), connection.execute_wrapper(explained := Explained()):
+            state = journal.state()
+            before = Position(0, 0, f"{state.position.snapshot.split(':')[0]}:" * 2)
+            assert len(journal.keys_since(before, 10_000)["m"]) == 100
+        assert explained.blocks < 300
+        long.commit()
+    assert reading.go_on() == {"long"}
+
+
+# Where a position comes from
+
+
+def test_positions_come_from_transactions_that_only_read(journal):
+    """In a snapshot nothing can be written, whatever a binding's code tries; outside of one there
+    is no position."""
+    with pytest.raises(InternalError, match="read-only transaction"), journal.snapshot():
+        journals.append("default", [("m", "1")])
+    with (
+        pytest.raises(InternalError, match="must be set before any query"),
+        journal.snapshot(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SET TRANSACTION READ WRITE")
+    with transaction.atomic():
+        journals.append("default", [("m", "1")])
+        with pytest.raises(RuntimeError, match="a transaction that only reads"):
+            journal.state()
+    with pytest.raises(RuntimeError, match="a transaction that only reads"):
+        journal.keys_since(Position(0, 0, "3:3:"), 10)
+
+
+@pytest.mark.parametrize("level", ["serializable", "read uncommitted"])
+def test_the_databases_isolation_level_is_no_matter(level, journal):
+    """Whatever isolation the database is set to, a snapshot is one state that goes on."""
+    with connection.cursor() as cursor:
+        name = connection.ops.quote_name(connection.settings_dict["NAME"])
+        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    connection.close()
+    try:
+        reading = Reading(journal)
+        with journal.snapshot(), connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            assert cursor.fetchone() == ("repeatable read",)
+            other_program(INSERT % "'during'")
+            assert journal.keys_since(reading.position, 10) == {}
+        assert reading.go_on() == {"during"}
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
+        connection.close()
 
 
 # Statements
@@ -394,6 +537,49 @@ def test_a_foreign_journal_is_told_and_cleaned(journal):
     assert reading.go_on() == {"next"}
 
 
+COPIED = ("databinding_journal", "databinding_epoch", "databinding_mark", "databinding_life")
+
+
+def copy_out():
+    """The rows of the journal's tables, as PostgreSQL copies them."""
+    with closing(connect()) as other:
+        found = {}
+        for table in COPIED:
+            with other.cursor().copy(f"COPY {table} TO STDOUT") as copy:
+                found[table] = b"".join(copy)
+        return found
+
+
+def copy_in(found):
+    """Have these rows in the journal's tables, instead of those that are there."""
+    with closing(connect()) as other:
+        for table, rows in found.items():
+            other.execute(f"DELETE FROM {table}")
+            with other.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                copy.write(rows)
+        other.commit()
+
+
+def test_a_journal_of_another_cluster_is_recognised(journal, request):
+    """Rows copied from a cluster that has had more transactions are told and go; what is written
+    from then on is told, though the copied positions were ahead of it."""
+    write_transactions(5_000, keys=1)
+    journals.append("default", [("m", "theirs")])
+    theirs, copied = state_of(journal), copy_out()
+    request.getfixturevalue("cluster")
+    copy_in(copied)
+    journal = journals.open_journal("default")
+    assert state_of(journal) is None
+    journal.new_epoch()
+    assert state_of(journal).epoch != theirs.epoch
+    assert not JournalEntry.objects.filter(key="theirs").exists()
+    with journal.snapshot():
+        assert not journal.honours(theirs.position, journal.state())
+    reading = Reading(journal)
+    other_program(INSERT % "'ours'")
+    assert reading.go_on() == {"ours"}
+
+
 @pytest.fixture
 def cluster(transactional_db, monkeypatch):
     """A PostgreSQL of the test's own, migrated, in the place of the test database."""
@@ -413,22 +599,42 @@ def crash(cluster):
     cluster.start()
 
 
-def test_a_crash_ends_the_epoch(cluster):
-    """After a crash transaction ids may be given again: no position from before is valid."""
+def newest_xid():
+    with closing(connect(autocommit=True)) as other:
+        return int(other.execute("SELECT pg_current_xact_id()::text").fetchone()[0])
+
+
+def test_a_crash_hands_transaction_ids_out_again(cluster):
+    """Ids of lost and of aborted transactions come again after a crash, below a position's; so no
+    position from before is valid."""
     journal = journals.open_journal("default")
     journal.new_epoch()
     journals.append("default", [("m", "1")])
-    before = state_of(journal)
-    with closing(connect()) as undone:
-        for _ in range(20):
-            undone.execute("SELECT pg_current_xact_id()")
-            undone.rollback()
-    crash(cluster)
-    assert state_of(journal) is None
-    journal.new_epoch()
-    after = state_of(journal)
-    assert after.epoch != before.epoch
-    assert after.position[:2] == before.position[:2]  # Committed keys have survived.
+    # What is not waited for gets to the disk before long, unless the crash is faster.
+    for _ in range(20):
+        with closing(connect()) as other:
+            other.execute("SET synchronous_commit = off")
+            other.execute(INSERT, ["lost"])
+            other.commit()
+            for _ in range(20):
+                other.execute("SELECT pg_current_xact_id()")
+                other.rollback()
+        before = state_of(journal)
+        crash(cluster)
+        assert state_of(journal) is None
+        again = newest_xid()
+        journal.new_epoch()
+        assert state_of(journal).epoch != before.epoch
+        if again < Snapshot.parse(before.position.snapshot).xmax:
+            break
+    else:
+        raise AssertionError("No transaction id came again.")
+    # An id that the position takes for ended: what it writes now the position would never tell.
+    journals.append("default", [("m", "missed")])
+    with journal.snapshot():
+        assert journal.state().epoch != before.epoch
+        assert "missed" not in journal.keys_since(before.position, 1_000).get("m", set())
+        assert not journal.honours(before.position, journal.state())
 
 
 def test_an_orderly_restart_keeps_the_epoch(cluster):
@@ -476,27 +682,25 @@ def kept():
 def test_a_long_transaction_holds_pruning_back(journal):
     """What was written since a still open transaction began stays, until that has ended."""
     other_program(INSERT % "'old'")
+    other_program(INSERT % "'before'")
     with closing(connect()) as long:
         long.execute(INSERT, ["long"])
         reading = Reading(journal)
         other_program(INSERT % "'during'")
         journal.prune(100)
         age(100)
+        # What had ended before it began goes; of that the newest stays, a witness.
         assert journal.prune(100) == 1
-        assert kept() == ["during"]
+        assert kept() == ["before", "during"]
         age(100)
         other_program(INSERT % "'newest'")
         assert journal.prune(100) == 0
         long.commit()
-    assert kept() == ["during", "long", "newest"]
-    # Its witness is gone, so it is not honoured, though its keys are there: safe, not sorry.
-    with journal.snapshot():
-        assert not journal.honours(reading.position, journal.state())
-        assert journal.keys_since(reading.position, 10) == {"m": {"during", "long", "newest"}}
-    age(100)
+    assert kept() == ["before", "during", "long", "newest"]
+    assert reading.go_on() == {"during", "long", "newest"}
     journal.prune(100)
     age(100)
-    assert journal.prune(100) == 2
+    assert journal.prune(100) == 3
     assert kept() == ["newest"]
 
 
@@ -510,3 +714,26 @@ def test_pruning_goes_on_beside_writers_and_readers(journal):
         holding.execute("SELECT * FROM databinding_journal WHERE key = '1' FOR UPDATE")
         assert journal.prune(100) == 2
         assert kept() == ["1", "3"]
+
+
+def test_pruning_keeps_no_writer_waiting(journal):
+    """While pruning holds all its locks, and a transaction from before it is open, others write."""
+    for number in range(20):
+        other_program(INSERT % f"'{number}'")
+    journal.prune(100)
+    age(100)
+    with closing(connect()) as old:
+        old.execute(INSERT, ["old"])
+        other_program(INSERT % "'newest'")
+        with transaction.atomic():
+            assert journal.prune(100) == 19
+            other_program("SET LOCAL lock_timeout = '1ms'", INSERT % "'beside'")
+            old.execute("SET LOCAL lock_timeout = '1ms'")
+            old.execute("INSERT INTO talk_integervalue (name, value) VALUES ('old', 1)")
+            old.execute("UPDATE talk_integervalue SET value = 2")
+            old.commit()
+    assert kept() == sorted(["19", "beside", "newest", "old"] + 2 * [newest_pk()])
+
+
+def newest_pk():
+    return str(IntegerValue.objects.latest("pk").pk)
