@@ -37,6 +37,12 @@ def parse(arguments):
         default=",".join(FAULTS),
         help=f"any of {','.join(FAULTS)}, or none; connections are dropped anyway",
     )
+    parser.add_argument(
+        "--without",
+        default="",
+        metavar="WRITE,…",
+        help="writes to leave out (truncate: its lock makes readers wait, which delays show)",
+    )
     options = parser.parse_args(arguments)
     options.faults = [] if options.faults == "none" else options.faults.split(",")
     if unknown := set(options.faults) - set(FAULTS):
@@ -83,6 +89,7 @@ def soak(options):
         from django.core.management import call_command
 
         from tests.oracle.shapes import shapes_oracle, shapes_server
+        from tests.shapes import writes
 
         call_command("migrate", run_syncdb=True, verbosity=0)
         servers = [shapes_server(database) for _ in range(options.servers)]
@@ -91,6 +98,11 @@ def soak(options):
             server.start()
         oracle = shapes_oracle(
             [server.websocket_url for server in servers],
+            writes=[
+                write
+                for write in (*writes.WRITES, *writes.SLOW)
+                if write.__name__ not in options.without.split(",")
+            ],
             faults=list(chosen_faults(options.faults, servers, redis, postgresql)),
             writers=options.writers,
             clients=options.clients,

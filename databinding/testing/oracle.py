@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -135,7 +136,7 @@ class Oracle:
         self._urls = list(urls)
         self._visitors = list(visitors)
         self._streams = list(streams)
-        self._writes = {_short(write): _name(write) for write in writes}
+        self._writes = {write.__name__: _name(write) for write in writes}
         self._setup = setup
         self._faults = {fault.name: fault for fault in faults}
         self._stamp = stamp
@@ -422,11 +423,15 @@ def _differences(held: dict[str, Rows], truth: dict[str, Rows]) -> Iterator[str]
 
 def _name(function: Callable[..., object]) -> str:
     """What `databinding.testing.worker` finds it by."""
-    return f"{function.__module__}:{function.__qualname__}"
-
-
-def _short(function: Callable[..., object]) -> str:
-    return function.__name__
+    module = function.__module__
+    if module == "__main__":
+        module = getattr(sys.modules[module].__spec__, "name", module)
+    if module == "__main__" or not function.__qualname__.isidentifier():
+        raise ValueError(
+            f"{function} must be a function of a module that other processes can import "
+            "(run a script as python -m …)."
+        )
+    return f"{module}:{function.__name__}"
 
 
 def _seeds(first: int) -> Iterator[int]:

@@ -36,6 +36,13 @@ class Watch(NamedTuple):
     label: str
 
 
+class Trigger(NamedTuple):
+    """The SQL that makes it, and by what it is known to be as it was made."""
+
+    sql: str
+    fingerprint: str
+
+
 class Drift(NamedTuple):
     """How the triggers of a database differ from what the bindings ask for."""
 
@@ -81,8 +88,8 @@ def _has_key_of(child: type[Model], parent: type[Model]) -> bool:
     return True
 
 
-def wanted(alias: str) -> dict[str, str]:
-    """Names and SQL of the triggers that should be there."""
+def wanted(alias: str) -> dict[str, Trigger]:
+    """The triggers that should be there, by their names."""
     if settings.CAPTURE != "triggers":
         return {}
     connection = connections[alias]
@@ -90,7 +97,7 @@ def wanted(alias: str) -> dict[str, str]:
     # An app may not be migrated yet, or not any more; its tables' turn comes with it.
     tables = set(connection.introspection.table_names())
     return {
-        _name(watch, operation): sql
+        _name(watch, operation): Trigger(sql, dialect.fingerprint(watch, operation, sql))
         for watch in watches(alias)
         if watch.table in tables
         for operation, sql in dialect.statements(connection, watch, _name)
@@ -110,11 +117,13 @@ def drift(alias: str) -> Drift:
     """Compare the triggers that are there with those that should be."""
     connection = connections[alias]
     dialect = _DIALECTS[connection.vendor]
-    want = {name: dialect.fingerprint(sql) for name, sql in wanted(alias).items()}
+    want = wanted(alias)
     have = dialect.installed(connection)
     return Drift(
         missing=tuple(name for name in want if name not in have),
-        differing=tuple(name for name in want if name in have and have[name] != want[name]),
+        differing=tuple(
+            name for name in want if name in have and have[name] != want[name].fingerprint
+        ),
         stale=tuple(name for name in have if name not in want),
     )
 
@@ -141,7 +150,7 @@ def install(alias: str) -> Drift:
         dialect.replace(
             connection,
             drop=(*found.stale, *found.differing),
-            create=[want[name] for name in (*found.missing, *found.differing)],
+            create=[want[name].sql for name in (*found.missing, *found.differing)],
         )
         journal.append(alias, [(label, None) for label in sorted(renewed)])
     return found

@@ -2,7 +2,8 @@
 tables), with a function for each watched table. TRUNCATE journals "any row".
 
 The functions run with the rights of whoever installed them (SECURITY DEFINER), so that a program
-that may write a bound table needs no rights on the journal; every name in them is qualified.
+that may write a bound table needs no rights on the journal; every name in them is qualified, and
+their search path is a fixed one, whatever the writer's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from databinding.triggers import Watch
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
+
+_SEARCH_PATH = "pg_catalog, pg_temp"
 
 #: The transition tables of each operation, as the function calls them.
 _REFERENCING = {
@@ -41,7 +44,8 @@ def statements(
         yield (
             operation,
             f"CREATE OR REPLACE FUNCTION {trigger}() RETURNS trigger "
-            f"LANGUAGE plpgsql SECURITY DEFINER AS $databinding${body}$databinding$; "
+            f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} "
+            f"AS $databinding${body}$databinding$; "
             f"CREATE OR REPLACE TRIGGER {trigger} AFTER {operation.upper()} "
             f"ON {quote(watch.table)} {_REFERENCING[operation]} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION {trigger}()",
@@ -75,29 +79,44 @@ def _schema(connection: BaseDatabaseWrapper) -> str:
         return str(cursor.fetchone()[0])
 
 
-def fingerprint(sql: str) -> str:
+def fingerprint(watch: Watch, operation: str, sql: str) -> str:
     """What `installed` says of a trigger that was made by this SQL."""
-    return hashlib.sha256(sql.split("$databinding$")[1].encode()).hexdigest()
+    return _fingerprint(watch.table, operation, sql.split("$databinding$")[1])
+
+
+def _fingerprint(table: str, operation: str, body: str) -> str:
+    return hashlib.sha256("\0".join((table, operation, body)).encode()).hexdigest()
 
 
 def installed(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Names and fingerprints of our triggers that are there; of one that was disabled, none."""
+    """Names and fingerprints of our triggers that are there; of one that isn't as made, none.
+
+    As made is one on the same table that fires for the same statements, for each and for all of
+    their columns, and whose function does the same with the same rights.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             r"""
-            SELECT trigger.tgname, function.prosrc,
-                trigger.tgenabled IN ('O', 'A') AND trigger.tgqual IS NULL AND function.prosecdef
+            SELECT trigger.tgname, class.relname,
+                CASE trigger.tgtype
+                    WHEN 4 THEN 'insert' WHEN 8 THEN 'delete' WHEN 16 THEN 'update'
+                    WHEN 32 THEN 'truncate' ELSE ''
+                END,
+                function.prosrc,
+                trigger.tgenabled IN ('O', 'A') AND trigger.tgqual IS NULL
+                AND trigger.tgattr = '' AND function.prosecdef
+                AND function.proconfig = ARRAY['search_path=' || %s]
             FROM pg_trigger AS trigger
             JOIN pg_proc AS function ON function.oid = trigger.tgfoid
             JOIN pg_class AS class ON class.oid = trigger.tgrelid
             JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
             WHERE trigger.tgname LIKE 'databinding\_%%' AND schema.nspname = current_schema()
             """,
-            [],
+            [_SEARCH_PATH],
         )
         return {
-            name: hashlib.sha256(body.encode()).hexdigest() if intact else ""
-            for name, body, intact in cursor.fetchall()
+            name: _fingerprint(table, operation, body) if intact else ""
+            for name, table, operation, body, intact in cursor.fetchall()
         }
 
 

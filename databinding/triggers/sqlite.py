@@ -44,7 +44,7 @@ def statements(
         )
 
 
-def fingerprint(sql: str) -> str:
+def fingerprint(watch: Watch, operation: str, sql: str) -> str:
     """What `installed` says of a trigger that was made by this SQL."""
     return sql
 

@@ -499,9 +499,18 @@ def test_a_trigger_that_is_off_is_drift(how):
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
         "AS 'BEGIN RETURN NULL; END'",
         "ALTER FUNCTION {name}() SECURITY INVOKER",
+        "ALTER FUNCTION {name}() RESET search_path",
+        "ALTER FUNCTION {name}() SET search_path = public",
         "CREATE OR REPLACE TRIGGER {name} AFTER UPDATE ON talk_integervalue "
         "REFERENCING OLD TABLE AS databinding_old NEW TABLE AS databinding_new "
         "FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION {name}()",
+        "CREATE OR REPLACE TRIGGER {name} AFTER INSERT ON talk_integervalue "
+        "REFERENCING NEW TABLE AS databinding_new "
+        "FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
+        "CREATE OR REPLACE TRIGGER {name} BEFORE UPDATE ON talk_integervalue "
+        "FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
+        "CREATE OR REPLACE TRIGGER {name} AFTER UPDATE OF name ON talk_integervalue "
+        "FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
     ],
 )
 def test_an_altered_trigger_is_drift(alter):
@@ -514,6 +523,48 @@ def test_an_altered_trigger_is_drift(alter):
         triggers.uninstall("default")
         triggers.install("default")
     assert not triggers.drift("default")
+
+
+def test_a_trigger_moved_to_another_table_is_drift():
+    """A trigger of the right name and function on another table is made anew on its own."""
+    name = next(name for name in triggers.wanted("default") if "talk_integervalue_update" in name)
+    other_program(
+        f"DROP TRIGGER {name} ON talk_integervalue",
+        f"CREATE TRIGGER {name} AFTER UPDATE ON values_integervalue "
+        "REFERENCING OLD TABLE AS databinding_old NEW TABLE AS databinding_new "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
+    )
+    assert triggers.drift("default") == ((), (name,), ())
+    triggers.install("default")
+    assert not triggers.drift("default")
+    (pk,) = values(1)
+    assert journalled("UPDATE talk_integervalue SET value = 1") == [(LABEL, pk)]
+
+
+def test_tables_of_another_schema():
+    """Tables, journal and triggers live in the schema that migrate works in, whichever that is."""
+    quote = connection.ops.quote_name
+    other_program('CREATE SCHEMA "an odd one"')
+    options = connection.settings_dict["OPTIONS"]
+    connection.close()
+    connection.settings_dict["OPTIONS"] = options | {
+        "options": f"-c search_path={quote('an odd one').replace(' ', chr(92) + ' ')}"
+    }
+    try:
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        assert not triggers.drift("default")
+        journal = journals.open_journal("default")
+        journal.new_epoch()
+        reading = Reading(journal)
+        pk = IntegerValue.objects.create(name="there").pk
+        other_program(f'UPDATE "an odd one".talk_integervalue SET value = 7 WHERE id = {pk}')
+        with journal.snapshot():
+            keys = journal.keys_since(reading.position, 10)
+        assert keys == {LABEL: {str(pk)}}
+    finally:
+        connection.close()
+        connection.settings_dict["OPTIONS"] = options
+        other_program('DROP SCHEMA "an odd one" CASCADE')
 
 
 # Epochs

@@ -11,7 +11,7 @@ from tests.redis import Redis
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Seconds in which programs are begun, per configuration.
-BUDGET = 8
+BUDGET = 5
 
 
 @pytest.mark.parametrize(
