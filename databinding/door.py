@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from channels.db import database_sync_to_async
 
@@ -21,6 +21,10 @@ from databinding.reading import DATABASE_AWAY
 from databinding.relay import DatabaseAway, relay_for
 from databinding.subscription import Subscription
 
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
 logger = logging.getLogger("databinding")
 
 
@@ -33,6 +37,8 @@ class Session(Protocol):
     hub: Hub
     waiting: int
     joining: int
+
+    def known_user(self) -> AbstractBaseUser | AnonymousUser | None: ...
 
     def count(self) -> int: ...
 
@@ -188,8 +194,10 @@ class Door:
             raise self._error(request, status, detail)
 
     async def _may_subscribe(self) -> tuple[bool, bool]:
+        known = self.session.known_user()
+
         def ask() -> tuple[bool, bool]:
-            user = current_user(self.session.scope)
+            user = known if known is not None else current_user(self.session.scope)
             allowed = self.binding().has_permission(user, protocol.SUBSCRIBE, None)
             return allowed, user.is_authenticated
 
