@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from channels.db import database_sync_to_async
 from rest_framework import exceptions
@@ -29,6 +29,10 @@ from databinding.reading import DATABASE_AWAY
 from databinding.relay import DatabaseAway, relay_for
 from databinding.subscription import Subscription
 
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
 logger = logging.getLogger("databinding")
 
 
@@ -41,6 +45,8 @@ class Session(Protocol):
     hub: Hub
     waiting: int
     joining: int
+
+    def known_user(self) -> AbstractBaseUser | AnonymousUser | None: ...
 
     def count(self) -> int: ...
 
@@ -187,8 +193,10 @@ class Door:
         await self.reply(protocol.reply(self.stream, protocol.UNSUBSCRIBE, request.request_id))
 
     async def _place(self, said: Mapping[str, Any]) -> Place:
+        known = self.session.known_user()
+
         def ask() -> Place:
-            user = current_user(self.session.scope)
+            user = known if known is not None else current_user(self.session.scope)
             return admit(self.binding, user, self.session.groups, said)
 
         try:

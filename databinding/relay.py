@@ -14,6 +14,7 @@ database is away it goes on trying; nothing is lost by that, since its position 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -200,6 +201,7 @@ class _Life:
         self.last_cursors = now
         self.last_unload = now
         self.pause_until = 0.0
+        self.last_joins = -math.inf
         self.retry = 0.0
         # Rows that could not be read, to be read again.
         self.owed: Owed = {}
@@ -282,7 +284,13 @@ class _Life:
             # Also if the database went away while jobs were done: the news before them counts.
             self._owe(reader)
         took = time.monotonic() - began
-        self.pause_until = time.monotonic() + min(3 * took, settings.PASS_PAUSE)
+        pause = min(3 * took, settings.PASS_PAUSE)
+        if any(job.wants is not None and job.future.done() for job in jobs):
+            # Where clients come in a crowd, as after a restart, as many as possible share a pass.
+            if began - self.last_joins < 2 * settings.PASS_PAUSE:
+                pause = settings.PASS_PAUSE
+            self.last_joins = began
+        self.pause_until = time.monotonic() + pause
         tally = relay.tally
         tally.passes += 1
         tally.durations.add(took)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from databinding import protocol
 from databinding.binding import Binding
@@ -16,8 +17,15 @@ from databinding.hub import running_hub
 from databinding.inbound import BindingConsumer
 from databinding.protocol import CloseCode, FrameError
 
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
 #: Seconds that other consumers have to end after their client has gone.
 PATIENCE = 5.0
+#: Seconds for which subscriptions go by the user that the handshake has found by its session. A
+#: crowd that comes back, each with several streams, isn't looked up for each of them once more.
+FRESH = 1.0
 
 
 def binding_of(carried: Any) -> type[Binding] | None:
@@ -55,6 +63,7 @@ class Session:
         #: Subscriptions that are being made.
         self.joining = 0
         self._asgi_send = send
+        self._opened = time.monotonic()
         self.doors = {stream: self._door(stream, one) for stream, one in consumers.items()}
 
     def _door(self, stream: str, carried: Any) -> Door | Foreign:
@@ -97,6 +106,13 @@ class Session:
             door.received(payload)
         except FrameError as error:
             await self.connection.reply(protocol.error_reply(error))
+
+    def known_user(self) -> AbstractBaseUser | AnonymousUser | None:
+        """Who this is, if the handshake has found that only just now."""
+        if "session" not in self.scope or time.monotonic() - self._opened > FRESH:
+            return None
+        user: AbstractBaseUser | AnonymousUser | None = self.scope.get("user")
+        return user
 
     def end_classic(self) -> None:
         """The first subscription ends classic frames on all streams: nothing comes twice."""

@@ -93,13 +93,12 @@ class Client:
         """The connection breaks."""
         if self._socket is not None:
             self._socket.transport.abort()
-        await self._end()
 
     async def leave(self) -> None:
         """The connection is closed in order, which waits for the server to agree."""
         if self._socket is not None:
             await self._socket.close()
-        await self._end()
+        await self.end()
 
     async def stall(self) -> None:
         self._reading.clear()
@@ -126,7 +125,8 @@ class Client:
     def last_frames(self) -> list[str]:
         return list(self._frames)
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Be connected no more."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

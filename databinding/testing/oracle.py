@@ -136,6 +136,9 @@ class Oracle:
         self._urls = list(urls)
         self._visitors = list(visitors)
         self._streams = list(streams)
+        writes = list(writes)
+        # One that is given twice is done twice as often.
+        self._choices = [write.__name__ for write in writes]
         self._writes = {write.__name__: _name(write) for write in writes}
         self._setup = setup
         self._faults = {fault.name: fault for fault in faults}
@@ -144,6 +147,10 @@ class Oracle:
         self._patience = patience
         self._kill_writers = kill_writers
         self._say = say
+        # What is wrong, what was last, and until when: for the delays.
+        self._fault: str | None = None
+        self._last_fault = ""
+        self._fault_ended = 0.0
         names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in connections}
         self._writers = [Writer(number, names, environment or {}) for number in range(writers)]
 
@@ -184,7 +191,7 @@ class Oracle:
                 program = make_program(
                     seed,
                     steps,
-                    writes=list(self._writes),
+                    writes=self._choices,
                     writers=len(self._writers),
                     clients=self._clients,
                     faults=list(self._faults),
@@ -249,10 +256,6 @@ class Oracle:
             return self._fault
         return self._last_fault if since < self._fault_ended else ""
 
-    _fault: str | None = None
-    _last_fault = ""
-    _fault_ended = 0.0
-
     async def inject(self, name: str, seconds: float) -> None:
         fault = self._faults[name]
         self.report.faults[name] += 1
@@ -312,7 +315,7 @@ class _Play:
                 await self._compare_fresh()
         finally:
             await self._rest()
-            await asyncio.gather(*(client.drop() for client in self._clients))
+            await asyncio.gather(*(client.end() for client in self._clients))
 
     def _broken(self, what: str, frames: Sequence[str] = ()) -> None:
         if not self._stopped:  # What follows from the first one says nothing new.
@@ -406,7 +409,7 @@ class _Play:
             try:
                 await self._compare(fresh)
             finally:
-                await fresh.drop()
+                await fresh.end()
 
 
 def _held(client: Client) -> dict[str, Rows]:

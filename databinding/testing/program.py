@@ -10,10 +10,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-#: What happens to a client: `connect` (again), `drop` (the connection breaks), `leave` (it is
-#: closed in order), `stall` (it takes and acknowledges nothing), `withhold` (it takes, but
-#: acknowledges nothing), `go_on` after the last two.
-CLIENT_STEPS = ("connect", "connect", "drop", "leave", "stall", "withhold", "go_on", "go_on")
+#: What happens to a client: `drop` (the connection breaks; it comes back by itself), `leave` (it is
+#: closed in order), `connect` after that, `stall` (it takes and acknowledges nothing), `withhold`
+#: (it takes, but acknowledges nothing), `go_on` after the last two.
+CLIENT_STEPS = (
+    *("connect", "connect", "leave", "drop", "drop", "drop"),
+    *("stall", "withhold", "go_on", "go_on"),
+)
 
 
 class Step(NamedTuple):

@@ -15,6 +15,7 @@ from django.test import override_settings
 from djangochannelsrestframework.decorators import action
 from rest_framework.serializers import ModelSerializer
 
+from databinding import session as session_module
 from databinding.subscription import Subscription
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client, eventually, named
@@ -319,6 +320,7 @@ async def test_the_user_is_read_afresh_for_each_request(end, monkeypatch):
     await in_database(Named.objects.create)(code="x", value=5)
     user = await in_database(User.objects.create_user)("u", password="old")
     session = await log_in(user)
+    monkeypatch.setattr(session_module, "FRESH", 0)  # It was some time ago.
     async with Client(Shapes, user=user, session=session) as client:
         reply = await client.ask("closed", "update", pk="x", data={"value": 6})
         assert reply["response_status"] == 200
@@ -330,6 +332,20 @@ async def test_the_user_is_read_afresh_for_each_request(end, monkeypatch):
 
 def import_session(key):
     return import_module(settings.SESSION_ENGINE).SessionStore(key)
+
+
+async def test_a_subscription_goes_by_the_user_of_its_handshake(monkeypatch):
+    """Who has just connected isn't looked up once more for each stream, but for each request."""
+    monkeypatch.setattr(
+        ClosedBinding, "has_permission", lambda self, user, action, pk: user.is_authenticated
+    )
+    monkeypatch.setattr(session_module, "FRESH", 3600)
+    user = await in_database(User.objects.create_user)("u", password="old")
+    session = await log_in(user)
+    async with Client(Shapes, user=user, session=session) as client:
+        await in_database(log_out)(user, import_session(session.session_key))
+        await client.subscribe("closed")
+        await refused(client, "closed", "list", 401)
 
 
 @pytest.mark.parametrize("end", [deactivate, remove])

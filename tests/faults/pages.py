@@ -23,13 +23,13 @@ PATIENCE = 60
 class Page(Client):
     """A page on the stream `intval` of one server, which comes back until it is left."""
 
-    def __init__(self, server, *, window=8, invariants=()):
+    def __init__(self, server, *, window=8, invariants=(), headers=None):
         self.copy = Copy(invariants)
         self.copy.window = window
         self.report = Report()
         self._wrong = None
         super().__init__(
-            *("page", Visitor("/stream/", frozenset()), {"intval": self.copy}),
+            *("page", Visitor("/stream/", frozenset(), headers or {}), {"intval": self.copy}),
             *([server.websocket_url], self.report),
             chance=Random(),
             broken=self._broke,

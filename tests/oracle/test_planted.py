@@ -39,8 +39,13 @@ def in_process(seed):
         match step.do:
             case "write":
                 yield "write", step.what, step.number
+            case "client" if step.what in ("leave", "drop"):
+                yield "drop", step.who
+                if step.what == "drop":
+                    yield ("settle",)
+                    yield "connect", step.who
             case "client":
-                yield "drop" if step.what == "leave" else step.what, step.who
+                yield step.what, step.who
             case "pause":
                 yield ("settle",)
 
@@ -50,7 +55,7 @@ def violation():
     began = time.monotonic()
     for seed in count():
         assert time.monotonic() < began + BUDGET, "Nothing was seen."
-        window = Random(seed).choice([None, 1, 3])
+        window = Random(seed).choice([None, 1, 1, 3])
         try:
             asyncio.run(run(in_process(seed), window, PATIENCE))
         except AssertionError as error:
