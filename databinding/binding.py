@@ -27,7 +27,7 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.serializers.python import Serializer as PythonSerializer
 from django.db import router
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Prefetch, Q, QuerySet
 
 from databinding.difference import Key
 
@@ -183,7 +183,18 @@ class Binding:
 
     @classmethod
     def prepared(cls, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.using(cls.alias()).prefetch_related(*cls.many_to_many())
+        """On the writers' database, with its many-to-many fields read along from there."""
+        theirs: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+        known = {getattr(lookup, "prefetch_to", lookup) for lookup in theirs}
+        wanted = [cls._related(name) for name in cls.many_to_many() if name not in known]
+        return queryset.using(cls.alias()).prefetch_related(*wanted)
+
+    @classmethod
+    def _related(cls, name: str) -> Prefetch[Any]:
+        field: Any = cls.model._meta.get_field(name)
+        rows: QuerySet[Any] = field.related_model._default_manager.using(cls.alias())
+        # In whatever order the database likes, the same rows would look like news.
+        return Prefetch(name, rows if rows.ordered else rows.order_by("pk"))
 
     @classmethod
     def seen_by(cls, groups: Iterable[str]) -> QuerySet[Any] | None:

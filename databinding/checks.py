@@ -10,6 +10,7 @@ databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
 databinding.W004   a binding on a large table has groups that depend on the row, and no rows()
 databinding.W005   PostgreSQL without a channel layer that reaches other processes
+databinding.W006   a router sends what bindings read to another database than is written
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections
+from django.db import connections, router
 
 from databinding import journal, triggers
 from databinding.binding import Binding, aliases, registry
 from databinding.conf import DEFAULTS, configured, settings
 from databinding.doorbell import channel_layer
+from databinding.routers import consistent_reads
 
 CAPTURES = ("triggers", "signals")
 
@@ -130,6 +132,32 @@ def check_doorbell(**kwargs: Any) -> list[CheckMessage]:
             "set DATABINDING['DOORBELL'] = None.",
             id="databinding.W005",
         )
+    ]
+
+
+#: Routers may choose among replicas at random.
+_TRIES = 20
+
+
+@register()
+def check_reads(**kwargs: Any) -> list[CheckMessage]:
+    """Asks the routers, as if the library were at work."""
+    models = {binding.model for binding in registry}
+    related = {field.related_model for model in models for field in model._meta.get_fields()}
+    strayed: dict[str, set[str]] = {}
+    with consistent_reads():
+        for model in models | {model for model in related if isinstance(model, type)}:
+            read = {router.db_for_read(model) for _ in range(_TRIES)}
+            for alias in read - {router.db_for_write(model)}:
+                strayed.setdefault(alias, set()).add(model.__name__)
+    return [
+        Warning(
+            f"What bindings read of {', '.join(sorted(names))} by themselves comes from "
+            f"{alias!r}, which isn't where it is written.",
+            hint="Put 'databinding.routers.ConsistentReads' first into DATABASE_ROUTERS.",
+            id="databinding.W006",
+        )
+        for alias, names in sorted(strayed.items())
     ]
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
@@ -24,7 +25,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
@@ -37,6 +38,7 @@ from databinding import protocol
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key
+from databinding.locks import wait_at_most
 from databinding.reading import DATABASE_AWAY
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("databinding")
 
 T = TypeVar("T")
+
+#: Rows that are read at once for a list.
+_PAGE = 2_000
 
 
 class Answer(NamedTuple):
@@ -166,11 +171,11 @@ class BindingConsumer(AsyncAPIConsumer):
     def _create(self, user: Any, data: Any) -> Answer:
         self._permit(user, "create", None)
         serializer = self._valid(None, data)
-        with transaction.atomic(using=self.binding.alias()):
+        with self._writing():
             return self._answer_anew(serializer.save())
 
     def _update(self, user: Any, pk: Any, data: Any, expect: Any) -> Answer:
-        with transaction.atomic(using=self.binding.alias()):
+        with self._writing():
             # Locked, so that two partial updates of different fields both survive.
             instance = self._visible(pk, lock=True)
             self._permit(user, "update", self.binding.key(instance))
@@ -178,13 +183,21 @@ class BindingConsumer(AsyncAPIConsumer):
             return self._answer_anew(self._valid(instance, data).save())
 
     def _delete(self, user: Any, pk: Any, expect: Any) -> Key:
-        with transaction.atomic(using=self.binding.alias()):
+        with self._writing():
             instance = self._visible(pk, lock=True)
             key = self.binding.key(instance)
             self._permit(user, "delete", key)
             self._expect(instance, expect)
             instance.delete()
         return key
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction that waits for others only as long as its client would."""
+        alias = self.binding.alias()
+        with transaction.atomic(using=alias):
+            wait_at_most(alias, settings.DATABASE_TIMEOUT)
+            yield
 
     def _retrieve(self, user: Any, pk: Any) -> Answer:
         instance = self._visible(pk)
@@ -202,11 +215,14 @@ class BindingConsumer(AsyncAPIConsumer):
         if after is not None:
             rows = rows.filter(pk__gt=self._key(after, "after"))
         found: list[Answer] = []
-        for instance in rows.iterator(chunk_size=2_000):
-            if self._sees(instance):
-                found.append(self._answer(instance))
-                if len(found) == limit:
-                    break
+        # By pages, not by a cursor: outside a transaction a pooler takes that away.
+        while page := list(rows[:_PAGE]):
+            for instance in page:
+                if self._sees(instance):
+                    found.append(self._answer(instance))
+                    if len(found) == limit:
+                        return found
+            rows = rows.filter(pk__gt=page[-1].pk)
         return found
 
     def _listed(self) -> QuerySet[Any]:
@@ -223,14 +239,23 @@ class BindingConsumer(AsyncAPIConsumer):
     def _visible(self, pk: Any, *, lock: bool = False) -> Model:
         if pk is None:
             raise exceptions.ValidationError({"pk": ["This field is required."]})
-        rows = self.binding.queryset()
+        key = self._key(pk, "pk")
         if lock:
-            rows = rows.select_for_update()
-        instance = rows.filter(pk=self._key(pk, "pk")).first()
+            self._lock(key)
+        instance = self.binding.queryset().filter(pk=key).first()
         if instance is None or not self._sees(instance):
             raise Http404
         found: Model = instance
         return found
+
+    def _lock(self, key: Any) -> None:
+        """Let nobody else write the row until the end of the transaction."""
+        alias = self.binding.alias()
+        if connections[alias].features.has_select_for_update:
+            # By the bare model: outer joins, DISTINCT and GROUP BY of the binding's own queryset
+            # can't be locked.
+            rows = self.binding.model._base_manager.using(alias).filter(pk=key)
+            list(rows.order_by().select_for_update().values_list("pk"))
 
     def _key(self, pk: Any, name: str) -> Any:
         """Raises `Http404` for what no row of this model has as its key."""

@@ -19,6 +19,7 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
 from databinding.journal import Journal
+from databinding.locks import gave_up
 
 logger = logging.getLogger("databinding")
 
@@ -202,6 +203,12 @@ class Reader:
         if isinstance(error, DATABASE_AWAY):
             self.journal.state()  # Raises the like if it is away.
 
+    def _raise_if_hopeless(self, error: Exception) -> None:
+        """Pass over an error that may be the fault of one row."""
+        if gave_up(error):
+            raise error  # The table is locked; each row of it would be waited for anew.
+        self.raise_if_away(error)
+
     def _guarded(self, read: Callable[[], T]) -> T:
         # A savepoint: after a failed statement PostgreSQL refuses all others until it is undone.
         with transaction.atomic(using=self.journal.alias):
@@ -226,7 +233,7 @@ class Reader:
         try:
             return self._rendered(binding, queryset, groups)
         except Exception as error:
-            self.raise_if_away(error)
+            self._raise_if_hopeless(error)
             keys = self._guarded(lambda: list(queryset.values_list("pk", flat=True)))
             return self._by_keys(binding, keys, groups)
 
@@ -251,7 +258,7 @@ class Reader:
         try:
             return self._rendered(binding, binding.queryset().filter(pk__in=keys), groups)
         except Exception as error:
-            self.raise_if_away(error)
+            self._raise_if_hopeless(error)
             if len(keys) == 1:
                 logger.exception("%s: row %r can't be read.", binding.__qualname__, keys[0])
                 key = keys[0] if isinstance(keys[0], int) else str(keys[0])

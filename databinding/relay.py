@@ -31,8 +31,10 @@ from databinding.conf import settings
 from databinding.difference import Group
 from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
+from databinding.locks import gave_up
 from databinding.passes import Pass, names_of
 from databinding.reading import DATABASE_AWAY, Change, Reader
+from databinding.routers import consistent_reads
 from databinding.tally import RelayTally
 
 logger = logging.getLogger("databinding")
@@ -72,7 +74,7 @@ class _Job(Generic[T]):
             result = self.work(in_pass)
         except Exception as error:
             in_pass.reader.raise_if_away(error)
-            self.fail(error)
+            self.fail(DatabaseAway(str(error)) if gave_up(error) else error)
         else:
             try:
                 self.future.set_result(result)
@@ -147,8 +149,9 @@ class Relay:
         doorbell.listen(self.alias, self._rung.set)
         try:
             life = _Life(self)
-            while not self._ended(life):
-                life.turn()
+            with consistent_reads():
+                while not self._ended(life):
+                    life.turn()
         except BaseException as error:
             logger.exception("The relay of %s can't run.", self.alias)
             with self._starting:

@@ -41,6 +41,7 @@ from databinding import origin
 from databinding.binding import Binding, distinct_names
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.protocol import CloseCode
+from databinding.routers import consistent_reads
 from databinding.session import Closed, Session, binding_of
 
 __all__ = [
@@ -109,6 +110,10 @@ class WebSocketDemultiplexer(AsyncConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket":
             raise ValueError(f"{type(self).__name__} can't serve {scope['type']} connections.")
+        with consistent_reads():
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope = scope
         self.base_send = send
         if (await receive())["type"] != "websocket.connect":
@@ -147,7 +152,8 @@ class WebSocketDemultiplexer(AsyncConsumer):
         ask = demultiplexer._asking_groups()
         if inspect.iscoroutinefunction(demultiplexer.connection_groups):
             ask = async_to_sync(ask)
-        return cls._named(ask())
+        with consistent_reads():
+            return cls._named(ask())
 
     @classmethod
     def _named(cls, groups: Iterable[str]) -> frozenset[str]:

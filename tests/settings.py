@@ -15,8 +15,12 @@ from dashboard.settings import DATABASES, INSTALLED_APPS
 
 FOLDER = tempfile.mkdtemp(prefix="databinding-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["TEST"] = {"NAME": os.path.join(FOLDER, "test.sqlite3")}
+# A second database, for the models of one app (test_aliases.py).
+DATABASES["other"] = DATABASES["default"] | {"NAME": f"{DATABASES['default']['NAME']}_other"}
+for alias, database in DATABASES.items():
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["TEST"] = {"NAME": os.path.join(FOLDER, f"{alias}.sqlite3")}
+DATABASE_ROUTERS = ["tests.elsewhere.routers.Router"]
 
-# Apps of the tests: the talk's, as it stands, and models of other shapes.
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.talk", "tests.shapes"]
+# Apps of the tests: the talk's, as it stands, models of other shapes, and the other database's.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.talk", "tests.shapes", "tests.elsewhere"]

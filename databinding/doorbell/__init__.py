@@ -38,7 +38,10 @@ def ring_after_commit(alias: str) -> None:
     """
     if alias not in _listeners and not channel_layer.configured():
         return
-    waiting = connections[alias].run_on_commit
+    connection = connections[alias]
+    if not (connection.in_atomic_block or connection.get_autocommit()):
+        return  # Transactions are ended by hand, of which Django doesn't tell; they are polled for.
+    waiting = connection.run_on_commit
     # One ring per transaction. If the newest entry is a ring, it stands or falls with a savepoint
     # that is still open, and then we are inside it, or with one that has become part of ours.
     if waiting and isinstance(waiting[-1][1], _Ring):

@@ -19,6 +19,7 @@ from django.db.models import Model
 from databinding import journal
 from databinding.binding import Binding, bindings_of
 from databinding.conf import settings
+from databinding.locks import wait_at_most
 from databinding.triggers import postgresql, sqlite
 
 #: What a database needs for triggers, by `connection.vendor`.
@@ -147,6 +148,8 @@ def install(alias: str) -> Drift:
         if _name(watch, operation) in (*found.missing, *found.differing)
     }
     with transaction.atomic(using=alias):
+        # Whoever wants to write a table queues behind us while we wait for it.
+        wait_at_most(alias, settings.DATABASE_TIMEOUT)
         dialect.replace(
             connection,
             drop=(*found.stale, *found.differing),

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Prefetch
 from rest_framework.serializers import ModelSerializer
 
 from databinding.binding import Binding, aliases, bindings_of, registry
@@ -327,3 +328,39 @@ def test_the_apps_bindings_were_discovered():
     from values.bindings import IntegerValueBinding as Values
 
     assert {Values, IntegerValueBinding, MessageBinding} <= set(registry)
+
+
+def tagged():
+    """A message with tags that were added against their order."""
+    message = Message.objects.create(room=Room.objects.create(name="r"), text="a")
+    for tag in reversed([Tag.objects.create(name=name) for name in "xyz"]):
+        message.tags.add(tag)
+    return message
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lists_are_in_an_order_that_stays():
+    """A list of related rows is in the order of their model, or else of their keys: whatever the
+    database does, the same rows look the same."""
+    tagged()
+    (message,) = MessageBinding.queryset()
+    tags = json.loads(MessageBinding.fragment(message))["tags"]
+    assert tags == sorted(tags)
+    assert len(tags) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_binding_may_read_its_lists_in_its_own_way():
+    """What `get_queryset` prefetches is left as it is."""
+
+    class BackwardsBinding(MessageBinding):
+        @classmethod
+        def get_queryset(cls):
+            tags = Tag.objects.order_by("-pk")
+            return Message.objects.prefetch_related(Prefetch("tags", queryset=tags))
+
+    tagged()
+    (message,) = BackwardsBinding.queryset()
+    tags = json.loads(BackwardsBinding.fragment(message))["tags"]
+    assert tags == sorted(tags, reverse=True)
+    assert len(tags) == 3

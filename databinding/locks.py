@@ -1,0 +1,25 @@
+"""How long a transaction waits for what others have locked.
+
+PostgreSQL waits for ever, SQLite for its ``timeout``.
+"""
+
+from __future__ import annotations
+
+from django.db import connections
+
+#: The SQLSTATE "lock_not_available".
+_GAVE_UP = "55P03"
+
+
+def wait_at_most(alias: str, seconds: float) -> None:
+    """Let the rest of this transaction wait at most so long for each lock that it needs."""
+    connection = connections[alias]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # For the transaction, not for the session, which a pooler gives to others.
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}"])
+
+
+def gave_up(error: BaseException) -> bool:
+    """Is this the error of a statement that has waited for long enough?"""
+    return getattr(error.__cause__, "sqlstate", None) == _GAVE_UP
