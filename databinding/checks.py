@@ -5,12 +5,17 @@ databinding.E002   a binding names a field that its model doesn't have
 databinding.E003   bound models on a database that has no journal
 databinding.E004   SQLite in memory: other threads can't see it
 databinding.E005   DATABINDING["DOORBELL"] names a channel layer that isn't configured
+databinding.E006   bound models on a database that the routers keep the journal from
+databinding.E007   triggers are missing, and this database role may not make them
+databinding.E008   a binding has order_by, but no such field, or no rows() that can be ordered
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
 databinding.W004   a binding on a large table has groups that depend on the row, and no rows()
 databinding.W005   PostgreSQL without a channel layer that reaches other processes
 databinding.W006   a router sends what bindings read to another database than is written
+databinding.W007   settings that work against each other
+databinding.W008   a connection pool in which the relay leaves no room
 """
 
 from __future__ import annotations
@@ -20,13 +25,14 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, router
 
 from databinding import journal, triggers
 from databinding.binding import Binding, aliases, registry
 from databinding.conf import DEFAULTS, configured, settings
 from databinding.doorbell import channel_layer
+from databinding.models import JournalEntry
 from databinding.routers import consistent_reads
 
 CAPTURES = ("triggers", "signals")
@@ -67,7 +73,29 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                     id="databinding.E001",
                 )
             )
-    return errors
+    return errors or _check_together()
+
+
+def _check_together() -> list[CheckMessage]:
+    """Settings each of which is right, but not with the other."""
+    found: list[CheckMessage] = []
+    for less, more, so in (
+        (
+            "CURSOR_INTERVAL",
+            "RETENTION",
+            "a quiet page's cursor is too old to resume by before it gets a fresh one",
+        ),
+        ("POLL_BUSY", "POLL_REST", "news are looked for less often when there are some"),
+    ):
+        if getattr(settings, less) > getattr(settings, more):
+            found.append(
+                Warning(
+                    f"DATABINDING[{less!r}] is greater than DATABINDING[{more!r}]: {so}.",
+                    hint=f"Set {less} below {more}.",
+                    id="databinding.W007",
+                )
+            )
+    return found
 
 
 @register()
@@ -85,7 +113,27 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
                     id="databinding.E002",
                 )
             )
+        if binding.order_by:
+            errors += _check_window(binding)
     return errors
+
+
+def _check_window(binding: type[Binding]) -> list[CheckMessage]:
+    try:
+        binding.model._default_manager.order_by(*binding.total_order())
+    except FieldError as error:
+        said = f"{binding.__qualname__}.order_by: {error}"
+        hint = "Name fields of the model, with - for falling."
+    else:
+        if binding.constant_groups() is not None or _has_rows(binding):
+            return []
+        said = f"{binding.__qualname__} has order_by, and groups that depend on the row."
+        hint = "Give it rows(group), the queryset of the rows that a group sees."
+    return [Error(said, hint=hint, obj=binding, id="databinding.E008")]
+
+
+def _has_rows(binding: type[Binding]) -> bool:
+    return binding.rows.__func__ is not Binding.rows.__func__  # type: ignore[attr-defined]
 
 
 @register()
@@ -102,9 +150,38 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
                     id="databinding.E003",
                 )
             )
-        elif connection.vendor == "sqlite":
+            continue
+        if not router.allow_migrate_model(alias, JournalEntry):
+            found.append(
+                Error(
+                    f"Bound models are on {alias!r}, but the routers allow no journal there.",
+                    hint="Have allow_migrate() of DATABASE_ROUTERS let the app 'databinding' onto "
+                    "every database with bound models.",
+                    id="databinding.E006",
+                )
+            )
+        if connection.vendor == "sqlite":
             found += _check_sqlite(alias)
+        else:
+            found += _check_pool(alias)
     return found
+
+
+def _check_pool(alias: str) -> list[CheckMessage]:
+    pool = connections[alias].settings_dict["OPTIONS"].get("pool")
+    options = pool if isinstance(pool, dict) else {}
+    # Without max_size a pool of psycopg doesn't grow beyond min_size, which is 4 by default.
+    size = options.get("max_size") or options.get("min_size", 4)
+    if not pool or size > 1:
+        return []
+    return [
+        Warning(
+            f"The pool of {alias!r} holds one connection, which the relay keeps while anybody is "
+            "subscribed: requests wait in vain.",
+            hint="Give OPTIONS['pool'] a max_size of 2 at least.",
+            id="databinding.W008",
+        )
+    ]
 
 
 @register()
@@ -215,7 +292,22 @@ def check_triggers(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
                     id="databinding.W003",
                 )
             )
+            errors += _check_rights(alias, found)
     return errors
+
+
+def _check_rights(alias: str, found: triggers.Drift) -> list[CheckMessage]:
+    tables = triggers.refused(alias) if found.missing or found.differing else []
+    if not tables:
+        return []
+    return [
+        Error(
+            f"This role may not make the triggers of {', '.join(tables)} on {alias!r}.",
+            hint="Run migrate as the owner of these tables, or set "
+            "DATABINDING['CAPTURE'] = 'signals'.",
+            id="databinding.E007",
+        )
+    ]
 
 
 @register(Tags.database)
@@ -225,8 +317,7 @@ def check_groups(databases: Sequence[str] | None = None, **kwargs: Any) -> list[
     for binding in registry:
         if binding.alias() not in (databases or ()) or not journal.exists(binding.alias()):
             continue
-        own = binding.rows.__func__ is not Binding.rows.__func__  # type: ignore[attr-defined]
-        asks_each = binding.constant_groups() is None and not own
+        asks_each = binding.constant_groups() is None and not _has_rows(binding)
         if asks_each and _has_many_rows(binding):
             found.append(
                 Warning(

@@ -30,7 +30,7 @@ class Foreign:
         self.scope = scope
         self.connection = connection
         self.stream = stream
-        self._application: Application = _application(stream, carried)
+        self._application: Application = application_of(stream, carried)
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -73,7 +73,8 @@ class Foreign:
         return self._task
 
 
-def _application(stream: str, carried: Any) -> Application:
+def application_of(stream: str, carried: Any) -> Application:
+    """The ASGI application of a consumer. Raises `ImproperlyConfigured` for what is none."""
     application: Any = carried
     if isinstance(carried, type):
         if not issubclass(carried, AsyncConsumer):

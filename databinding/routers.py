@@ -11,7 +11,7 @@ library is at work: read where it is written. At any other time it says nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,7 +28,9 @@ def consistent_reads() -> Iterator[None]:
     try:
         yield
     finally:
-        _consistent.reset(before)
+        # A coroutine whose loop is gone is closed in another context, where nothing was set.
+        with suppress(ValueError):
+            _consistent.reset(before)
 
 
 class ConsistentReads:

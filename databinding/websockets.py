@@ -39,6 +39,7 @@ from django.db.models import Model
 
 from databinding import origin
 from databinding.binding import Binding, distinct_names
+from databinding.foreign import application_of
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.protocol import CloseCode
 from databinding.routers import consistent_reads
@@ -98,6 +99,12 @@ class WebSocketDemultiplexer(AsyncConsumer):
     """
 
     consumers: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for stream, carried in cls.consumers.items():
+            if binding_of(carried) is None:
+                application_of(stream, carried)  # Refuses now, not the first connection.
 
     def connection_groups(self) -> Iterable[str] | Awaitable[Iterable[str]]:
         """The groups that this connection is in. The server says so, never the client.

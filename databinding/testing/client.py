@@ -17,7 +17,8 @@ from random import Random
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import Close
 from websockets.typing import Subprotocol
 
 from databinding import protocol
@@ -30,6 +31,8 @@ from databinding.testing.report import Report
 AGAIN = (0.02, 0.3)
 #: Statuses that say "later".
 LATER = (429, 503)
+#: Codes that answer a client's own, and a server's that ends.
+ORDERLY = (1000, 1001)
 #: Frames that are shown with a violation.
 SHOWN = 6
 
@@ -137,8 +140,18 @@ class Client:
     async def _stay_connected(self) -> None:
         while True:
             url = self._chance.choice(self._urls) + self.visitor.path
-            with contextlib.suppress(OSError, TimeoutError, WebSocketException):
+            try:
                 await self._visit(url)
+            except InvalidStatus as refused:
+                self._report.faults[f"handshake refused ({refused.response.status_code})"] += 1
+            except ConnectionClosed as closed:
+                self._closed(closed.rcvd)
+            except (OSError, TimeoutError, WebSocketException):
+                pass  # Whoever was there is gone.
+            except BrokenRule as error:
+                self._tell(str(error))
+            except Exception as error:
+                self._tell(f"A frame that can't be understood ({error!r}).")
             await asyncio.sleep(self._chance.uniform(*AGAIN))
 
     async def _visit(self, url: str) -> None:
@@ -164,8 +177,6 @@ class Client:
                 await self._reading.wait()
                 self._frames.append(text)
                 await self._take(socket, json.loads(text))
-        except BrokenRule as error:
-            self._tell(str(error))
         finally:
             self._socket = None
             self._live.clear()
@@ -173,6 +184,14 @@ class Client:
             for task in self._later:
                 task.cancel()
             socket.transport.abort()
+
+    def _closed(self, close: Close | None) -> None:
+        """The server said why; a connection that breaks says nothing."""
+        if close is None or close.code in ORDERLY:
+            return
+        self._report.faults[f"closed by the server ({close.code})"] += 1
+        if close.code not in frozenset(protocol.CloseCode) and "ping" not in close.reason:
+            self._tell(f"The server closed the connection with {close.code} {close.reason!r}.")
 
     async def _subscribe(self, socket: ClientConnection, stream: str) -> None:
         copy = self.copies[stream]

@@ -314,8 +314,8 @@ class _Play:
             if not self._stopped:
                 await self._compare_fresh()
         finally:
-            await self._rest()
             await asyncio.gather(*(client.end() for client in self._clients))
+            await self._rest()
 
     def _broken(self, what: str, frames: Sequence[str] = ()) -> None:
         if not self._stopped:  # What follows from the first one says nothing new.

@@ -67,7 +67,8 @@ def main(names: str) -> None:
     from django.conf import settings
 
     for alias, name in json.loads(names).items():
-        settings.DATABASES[alias]["NAME"] = name
+        if alias in settings.DATABASES:  # Its settings may be others than the test's.
+            settings.DATABASES[alias]["NAME"] = name
     answers, sys.stdout = sys.stdout, sys.stderr  # what a write prints is no answer
     django.setup()
     print("ready", file=answers, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -72,7 +73,8 @@ class Writer:
         """As `kill -9`, whatever it is doing."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # It may have died by itself.
+                process.kill()
             await process.wait()
 
     async def _line(self, process: Process) -> bytes:

@@ -129,6 +129,15 @@ def drift(alias: str) -> Drift:
     )
 
 
+def refused(alias: str) -> list[str]:
+    """The watched tables on which whoever is connected may not make triggers."""
+    connection = connections[alias]
+    tables = set(connection.introspection.table_names())
+    watched = dict.fromkeys(watch.table for watch in watches(alias) if watch.table in tables)
+    found: list[str] = _DIALECTS[connection.vendor].refused(connection, list(watched))
+    return found
+
+
 def install(alias: str) -> Drift:
     """Bring the triggers in step with the bindings; return what was out of step.
 

@@ -128,3 +128,17 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
             cursor.execute(f"DROP FUNCTION IF EXISTS {quote(name)}() CASCADE")
         for statement in create:
             cursor.execute(statement)
+
+
+def refused(connection: BaseDatabaseWrapper, tables: list[str]) -> list[str]:
+    """Those of the tables on which this role may not make our triggers."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT name FROM unnest(%s::text[]) AS name
+            WHERE NOT has_table_privilege(quote_ident(name), 'TRIGGER')
+                OR NOT has_schema_privilege(current_schema(), 'CREATE')
+            """,
+            [tables],
+        )
+        return [name for (name,) in cursor.fetchall()]

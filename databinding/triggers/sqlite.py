@@ -67,3 +67,8 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
             cursor.execute(f"DROP TRIGGER IF EXISTS {connection.ops.quote_name(name)}")
         for statement in create:
             cursor.execute(statement)
+
+
+def refused(connection: BaseDatabaseWrapper, tables: list[str]) -> list[str]:
+    """SQLite knows no rights."""
+    return []

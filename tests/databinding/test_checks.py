@@ -15,7 +15,7 @@ from databinding.checks import (
     check_triggers,
 )
 from databinding.conf import DEFAULTS
-from databinding.triggers import drift, uninstall
+from databinding.triggers import drift, install, uninstall
 from databinding.websockets import WebsocketBinding
 from tests.talk.models import IntegerValue
 
@@ -87,6 +87,28 @@ def test_a_field_that_is_not_there(attributes, registry_as_it_was):
     assert error.msg == "Wrong: IntegerValue has no nope."
     assert error.obj is wrong
     registry.remove(wrong)
+    assert check_bindings() == []
+
+
+# E008
+
+
+def test_a_window_that_can_not_be_read(registry_as_it_was):
+    """databinding.E008 names an order that can't be, and groups that the database can't find."""
+    given = {"model": IntegerValue, "fields": ["name"], "order_by": ["nope"]}
+    nowhere = type("Nowhere", (WebsocketBinding,), given | {"group_names": lambda row: ["a"]})
+    (error,) = check_bindings()
+    assert (error.id, error.obj) == ("databinding.E008", nowhere)
+    assert error.msg.startswith("Nowhere.order_by: Cannot resolve keyword 'nope'")
+    registry.remove(nowhere)
+    given |= {"order_by": ["name"], "group_names": lambda row: [row.name]}
+    rowless = type("Rowless", (WebsocketBinding,), given)
+    (error,) = check_bindings()
+    assert (error.id, error.obj) == ("databinding.E008", rowless)
+    assert "rows(group)" in error.hint
+    registry.remove(rowless)
+    given |= {"rows": classmethod(lambda cls, group: IntegerValue.objects.all())}
+    type("Right", (WebsocketBinding,), given)
     assert check_bindings() == []
 
 
@@ -166,6 +188,114 @@ def test_sqlite_options(option, value, expected, monkeypatch):
     found = check_databases()
     assert ids(found) == expected
     assert all(message.hint for message in found)
+
+
+# E006
+
+
+class NoJournal:
+    def allow_migrate(self, db, app_label, **hints):
+        return app_label != "databinding"
+
+
+@override_settings(DATABASE_ROUTERS=[NoJournal()])
+def test_routers_that_allow_no_journal():
+    """databinding.E006 names a database with bound models onto which no journal may come."""
+    (error,) = check_databases()
+    assert error.id == "databinding.E006"
+    assert "'default'" in error.msg
+    assert "allow_migrate()" in error.hint
+
+
+# E007
+
+
+@pytest.fixture
+def stranger(transactional_db):
+    """A role that may read everything and make nothing; the connection works as it."""
+
+    def execute(*statements):
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    execute(
+        "CREATE ROLE databinding_stranger",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO databinding_stranger",
+        "SET ROLE databinding_stranger",
+    )
+    yield
+    execute("RESET ROLE", "DROP OWNED BY databinding_stranger", "DROP ROLE databinding_stranger")
+
+
+@pytest.mark.postgresql
+def test_a_role_that_may_make_no_triggers(stranger):
+    """databinding.E007: where triggers are missing it says that this role can't make them."""
+    assert check_triggers(databases=["default"]) == []
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        assert ids(check_triggers(databases=["default"])) == ["databinding.W003"]
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        uninstall("default")
+        cursor.execute("SET ROLE databinding_stranger")
+    try:
+        warning, error = check_triggers(databases=["default"])
+        assert [warning.id, error.id] == ["databinding.W003", "databinding.E007"]
+        assert "talk_integervalue" in error.msg
+        assert "owner" in error.hint
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+        install("default")
+
+
+def test_django_refuses_what_is_too_old():
+    """No check of ours asks for PostgreSQL 14: Django connects to nothing older."""
+    from django.db.backends.postgresql.features import DatabaseFeatures
+
+    assert DatabaseFeatures.minimum_database_version >= (14,)
+
+
+# W007
+
+
+@pytest.mark.parametrize(
+    ("together", "named"),
+    [
+        ({"RETENTION": 30}, "'CURSOR_INTERVAL'] is greater than DATABINDING['RETENTION']"),
+        ({"POLL_BUSY": 0.2}, "'POLL_BUSY'] is greater than DATABINDING['POLL_REST']"),
+    ],
+)
+def test_settings_that_work_against_each_other(together, named):
+    """databinding.W007 names two settings that are right, but not together."""
+    with override_settings(DATABINDING=together):
+        (warning,) = check_settings()
+    assert warning.id == "databinding.W007"
+    assert named in warning.msg
+    assert warning.hint
+
+
+# W008
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ({"min_size": 1, "max_size": 1}, ["databinding.W008"]),
+        ({"min_size": 1}, ["databinding.W008"]),
+        ({"max_size": 2}, []),
+        ({"min_size": 2}, []),
+        (True, []),
+        (False, []),
+    ],
+)
+def test_a_pool_that_is_too_small(pool, expected, monkeypatch):
+    """databinding.W008: a pool that the relay has to itself."""
+    options = {**connection.settings_dict["OPTIONS"], "pool": pool}
+    with monkeypatch.context() as patched:
+        patched.setitem(connection.settings_dict, "OPTIONS", options)
+        assert ids(check_databases()) == expected
 
 
 def test_the_ids_are_those_that_are_documented():

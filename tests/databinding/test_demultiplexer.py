@@ -261,6 +261,12 @@ async def test_what_is_no_consumer_is_refused():
         Session({"s": IntegerValue}, frozenset(), {}, None)
 
 
+def test_what_is_no_consumer_is_refused_where_it_is_declared():
+    """A demultiplexer with such an entry can't even be imported."""
+    with pytest.raises(ImproperlyConfigured, match=r"consumers\['s'\] must be a binding or"):
+        named({"s": IntegerValue}, [])
+
+
 def test_which_streams_carry_a_binding():
     """A stream carries a binding as itself, as its consumer, or as a subclass of that."""
 

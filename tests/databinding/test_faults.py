@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import time
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import override_settings
 
 from databinding import reading
 from databinding.audience import Audience
+from databinding.conf import settings as conf
 from databinding.relay import relay_for
 from tests.databinding.clients import Client, Socket, eventually, named
 from tests.databinding.programs import other_program
@@ -262,6 +264,22 @@ async def test_joins_to_many_groups_share_one_scan(monkeypatch):
     assert len(scans) < 10
     for client in clients:
         await client.__aexit__()
+
+
+async def test_a_crowd_that_subscribes_shares_passes():
+    """Those who come close after each other share passes: so many in a second, not for each."""
+    async with Client(Talk) as client:
+        await client.subscribe("intval")
+        relay = relay_for("default")
+        before, began = relay.tally.passes, time.monotonic()
+        joins = []
+        for _ in range(100):
+            wants = (IntegerValueBinding, ["intval-updates"])
+            joins.append(asyncio.wrap_future(relay.submit(lambda this: None, wants)))
+            await asyncio.sleep(0.003)
+        await asyncio.gather(*joins)
+        seconds = time.monotonic() - began
+    assert relay.tally.passes - before <= 5 + seconds / conf.PASS_PAUSE
 
 
 async def test_a_resume_names_no_row_of_a_group_that_is_not_its_own():

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from databinding.testing import BrokenRule, Copy, Report, Violation, constant_sum, never_shrinks
+from databinding.testing import (
+    BrokenRule,
+    Copy,
+    Oracle,
+    Report,
+    Violation,
+    constant_sum,
+    never_shrinks,
+)
 from databinding.testing.arrivals import Arrivals
 from databinding.testing.program import Step, make_program, parts_left_out, shrink
 
@@ -152,6 +160,12 @@ def test_delays_are_those_of_clients_that_listen():
     arrivals.listens(True, 10.0)
     arrivals.arrived({"a": {"value": 6}}, 10.5)
     assert delays == [(2.0, 2.5), (4.0, 4.5)]
+
+
+def test_a_write_must_be_found_by_other_processes():
+    """A function that a writer's process can't import is refused at once."""
+    with pytest.raises(ValueError, match="must be a function of a module"):
+        Oracle([], visitors=[], streams=[], writes=[lambda chance: None])
 
 
 def test_a_report_of_violations_raises():
