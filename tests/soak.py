@@ -6,10 +6,12 @@ python -m tests.soak [MINUTES] [OPTION…]
 import argparse
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -153,8 +155,11 @@ def main(arguments):
         print(violation)
     if report.violations:
         print("The servers said:", *log.splitlines()[-200:], sep="\n  ")
-    tracebacks = log.count("Traceback (most recent call last)")
-    print(f"{report}\ntracebacks   {tracebacks} in the servers' logs")
+    # What a traceback ends with: the first line after it that isn't indented.
+    raised = Counter(re.findall(r"^Traceback.*\n(?:[ \t].*\n)*(.*)", log, re.MULTILINE))
+    print(f"{report}\ntracebacks   {raised.total()} in the servers' logs")
+    for error, count in raised.most_common(10):
+        print(f"             {count} × {error}")
     say(f"load {os.getloadavg()[0]:.1f}")
     return 1 if report.violations else 0
 

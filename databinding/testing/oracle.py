@@ -40,6 +40,8 @@ from databinding.testing.writer import Killed, Writer
 
 #: Windows of subscriptions, in frames; each client has one of them.
 WINDOWS = (None, 1, 3, 8)
+#: Seconds for which a fault that was mended still counts as what disturbs: all reconnect.
+AFTERMATH = 3.0
 #: Writes that wait for one writer before the program waits for it.
 WAITING = 2
 
@@ -254,7 +256,7 @@ class Oracle:
         """What has been wrong since then, or is."""
         if self._fault is not None:
             return self._fault
-        return self._last_fault if since < self._fault_ended else ""
+        return self._last_fault if since < self._fault_ended + AFTERMATH else ""
 
     async def inject(self, name: str, seconds: float) -> None:
         fault = self._faults[name]

@@ -49,7 +49,7 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     #: Seconds from a commit to its arrival at each client that was listening, by what was wrong
-    #: at the time ("": nothing).
+    #: at the time, or shortly before ("": nothing).
     delays: dict[str, list[float]] = field(default_factory=dict)
 
     def check(self) -> None:
