@@ -159,7 +159,7 @@ def main(arguments):
     raised = Counter(re.findall(r"^Traceback.*\n(?:[ \t].*\n)*(.*)", log, re.MULTILINE))
     print(f"{report}\ntracebacks   {raised.total()} in the servers' logs")
     for error, count in raised.most_common(10):
-        print(f"             {count} × {error}")
+        print(f"             {count} times {error}")
     say(f"load {os.getloadavg()[0]:.1f}")
     return 1 if report.violations else 0
 
