@@ -11,7 +11,7 @@ library is at work: read where it is written. At any other time it says nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, suppress, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,6 +30,7 @@ def consistent_reads() -> Iterator[None]:
     finally:
         # A coroutine whose loop is gone is closed in another context, where nothing was set.
         with suppress(ValueError):
+            with suppress(ValueError):  # A coroutine that is thrown away ends in another context.
             _consistent.reset(before)
 
 

@@ -53,7 +53,8 @@ def test_checks_find_nothing(db):
     call_command("check", fail_level="WARNING", databases=["default"])
 
 
-def test_migrations_are_complete(db):
+@pytest.mark.django_db(databases=["default", "other"])
+def test_migrations_are_complete():
     """The models say nothing that the migrations don't."""
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
