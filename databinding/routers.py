@@ -30,7 +30,6 @@ def consistent_reads() -> Iterator[None]:
     finally:
         # A coroutine whose loop is gone is closed in another context, where nothing was set.
         with suppress(ValueError):
-            with suppress(ValueError):  # A coroutine that is thrown away ends in another context.
             _consistent.reset(before)
 
 
