@@ -11,7 +11,7 @@ library is at work: read where it is written. At any other time it says nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
