@@ -1,9 +1,12 @@
 """Databases that crash, and disks that are full."""
 
 import asyncio
+import os
 import re
-from contextlib import closing
+import signal
+from contextlib import closing, suppress
 
+import psycopg
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import Group
@@ -13,7 +16,7 @@ from django.db.models import F
 from databinding.testing.copy import constant_sum, never_shrinks
 from tests.faults.pages import Page, converge, fill, open_pages
 from tests.postgresql import PostgreSQL
-from tests.servers import PATIENCE, Server, command, shell
+from tests.servers import PATIENCE, Server, command, shell, wait_until
 from values.models import IntegerValue
 
 #: Counts without end, whatever becomes of the database.
@@ -44,15 +47,39 @@ def own_postgresql(monkeypatch):
         yield postgresql
 
 
+def kill_a_backend(postgresql):
+    """As `kill -9` of one connection's process: PostgreSQL ends all others and recovers."""
+    with suppress(psycopg.OperationalError), postgresql.connect() as psql:
+        (pid,) = psql.execute("SELECT pg_backend_pid()").fetchone()
+        os.kill(pid, signal.SIGKILL)
+        psql.execute("SELECT 1")
+
+
+#: What happens to it, and what brings it back.
+CRASHES = {
+    "stopped at once": (PostgreSQL.crash, PostgreSQL.start),
+    "a process of it killed": (kill_a_backend, lambda postgresql: None),
+}
+
+
 @pytest.mark.postgresql
-async def test_a_postgresql_that_crashes_again_and_again(own_postgresql, start_program):
+@pytest.mark.parametrize("how", CRASHES)
+async def test_a_postgresql_that_crashes_again_and_again(how, own_postgresql, start_program):
     """What is committed before and after each crash is seen, by pages that stay connected."""
 
     def in_cluster():
-        with own_postgresql.connect() as psql:
-            found = psql.execute("SELECT id, name, value FROM values_integervalue")
-            return {pk: {"name": name, "value": value} for pk, name, value in found}
+        found = []
 
+        def answers():
+            with suppress(psycopg.OperationalError), own_postgresql.connect() as psql:
+                rows = psql.execute("SELECT id, name, value FROM values_integervalue")
+                found.append(rows.fetchall())
+            return found
+
+        wait_until(answers)  # It may be recovering.
+        return {pk: {"name": name, "value": value} for pk, name, value in found[0]}
+
+    begin, end = CRASHES[how]
     create = "from values.models import *; IntegerValue.objects.create(name='counted')"
     await asyncio.to_thread(shell, "app", create)
     server = Server("uvicorn", "app")
@@ -62,11 +89,11 @@ async def test_a_postgresql_that_crashes_again_and_again(own_postgresql, start_p
         return max((row["value"] for row in page.rows.values()), default=-1)
 
     async def crash(page):
-        count = max(row["value"] for row in in_cluster().values())
+        count = max(row["value"] for row in (await asyncio.to_thread(in_cluster)).values())
         await page.sees(lambda: shown(page) > count)
-        await asyncio.to_thread(own_postgresql.crash)
+        await asyncio.to_thread(begin, own_postgresql)
         async with Page(server) as late:
-            await asyncio.to_thread(own_postgresql.start)
+            await asyncio.to_thread(end, own_postgresql)
             await late.sees(lambda: shown(late) > count)
 
     invariants = [never_shrinks("value")]
@@ -78,8 +105,9 @@ async def test_a_postgresql_that_crashes_again_and_again(own_postgresql, start_p
                 await crash(page)
             writer.kill()
             await asyncio.to_thread(writer.wait)
+            rows = await asyncio.to_thread(in_cluster)
             for page in (one, other):
-                await page.until(in_cluster())
+                await page.until(rows)
                 assert page.report.connections == 1
 
 
