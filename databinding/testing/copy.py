@@ -6,8 +6,9 @@
     copy.cursor                 # to resume from, or None
     copy.acknowledge()          # how many frames to acknowledge now
 
-Pure: whoever has frames, from whatever socket, can keep one. It trusts nothing: a frame that the
-protocol (docs/reference/protocol.md) doesn't allow raises `BrokenRule`.
+Pure: whoever has frames, from whatever socket, can keep one. It trusts no server: a frame that the
+protocol (docs/reference/protocol.md) doesn't allow raises `BrokenRule`. What is allowed is applied
+by `databinding.client.store`, which says why it is trusted to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from databinding import protocol
+from databinding.client.errors import ProtocolError
+from databinding.client.store import Store
 from databinding.difference import CREATE, DELETE, UPDATE, Key
 
 #: A stream's rows, by primary key as it stands on the wire.
@@ -41,8 +44,6 @@ class Copy:
     def __init__(
         self, invariants: Iterable[Invariant] = (), groups: Iterable[str] = frozenset()
     ) -> None:
-        self.rows: Rows = {}
-        self.cursor: str | None = None
         #: The subscription's window in frames; set it before subscribing.
         self.window: int | None = None
         #: Frames that were taken but not acknowledged.
@@ -53,12 +54,28 @@ class Copy:
         self.whole = False
         self._invariants = list(invariants)
         self._groups = frozenset(groups)
-        self._loading: Rows = {}
+        self._store = Store()
         self._in_parts = False
         # The action that must come next, by the reply to `subscribe`.
         self._first: str | None = None
         # May the next batch say what to keep? That of a resume may.
         self._resuming = True
+
+    @property
+    def rows(self) -> Rows:
+        return self._store.rows
+
+    @rows.setter
+    def rows(self, rows: Rows) -> None:
+        self._store = Store(rows, self.cursor)
+
+    @property
+    def cursor(self) -> str | None:
+        return self._store.cursor
+
+    @cursor.setter
+    def cursor(self, cursor: str | None) -> None:
+        self._store.cursor = cursor
 
     def take(self, frame: Mapping[str, Any]) -> None:
         """Apply a frame of this stream. Raises `BrokenRule`; replies to others pass."""
@@ -70,11 +87,17 @@ class Copy:
             self._check_turn(action)
             before = dict(self.rows)
             if action == protocol.SNAPSHOT:
-                self.whole = self._snapshot(payload)
+                self._check_snapshot(payload)
             else:
-                self._batch(payload)
-                self.whole = True
+                self._check_batch(payload)
             self._check_cursor(frame)
+            try:
+                self._store.take(payload, frame["cursor"])
+            except ProtocolError as error:
+                raise BrokenRule(str(error)) from error
+            if "keep" in payload and self.rows.keys() != set(payload["keep"]):
+                lacking = set(payload["keep"]) - self.rows.keys()
+                raise BrokenRule(f"Rows to keep that were never given: {lacking}.")
             in_parts, self._in_parts = self._in_parts, not self.whole
             if self.whole:
                 self._first, self._resuming = None, False
@@ -89,20 +112,21 @@ class Copy:
 
     def hold(self, rows: Rows, cursor: str | None) -> None:
         """Begin with what was held before, by a page or another connection."""
-        self.rows, self.cursor = rows, cursor
+        self._store = Store(rows, cursor)
 
     # The rules
 
     def _subscribed(self, resumed: bool) -> None:
         self._first = protocol.BATCH if resumed else protocol.SNAPSHOT
         self._resuming = resumed
-        self._loading, self._in_parts = {}, False
+        self._store.begin()
+        self._in_parts = False
         self.unacknowledged = 0
 
     def _check_turn(self, action: str) -> None:
         if self._first not in (None, action):
             raise BrokenRule(f"A {action} where a {self._first} must be the first frame.")
-        if self._loading and action != protocol.SNAPSHOT:
+        if self._in_parts and action != protocol.SNAPSHOT:
             raise BrokenRule(f"A {action} between a snapshot's frames.")
 
     def _check_cursor(self, frame: Mapping[str, Any]) -> None:
@@ -110,53 +134,44 @@ class Copy:
         cursor = frame.get("cursor")
         if self.whole is not (isinstance(cursor, str) and cursor != ""):
             raise BrokenRule(f"Complete: {self.whole}, with the cursor {cursor!r}.")
-        if self.whole:
-            self.cursor = cursor
         self.unacknowledged += 1
         if self.window is not None and self.unacknowledged > self.window:
             raise BrokenRule(
                 f"{self.unacknowledged} frames unacknowledged, in a window of {self.window}."
             )
 
-    def _snapshot(self, payload: Mapping[str, Any]) -> bool:
+    def _check_snapshot(self, payload: Mapping[str, Any]) -> None:
         items = payload["items"]
         self.delivered += len(items)
         for item in items:
-            self._loading[_key(item)] = item["data"]
-        complete: bool = payload["complete"]
-        if complete:
-            self.rows, self._loading = self._loading, {}
-        return complete
+            _key(item)
+        self.whole = payload["complete"]
 
-    def _batch(self, payload: Mapping[str, Any]) -> None:
+    def _check_batch(self, payload: Mapping[str, Any]) -> None:
         events = payload["events"]
         self.delivered += len(events)
         named = [_key(event) for event in events]
         if len(set(named)) < len(named):
             twice = [pk for pk in named if named.count(pk) > 1]
             raise BrokenRule(f"Rows more than once in a batch: {twice}.")
-        if "keep" in payload:
-            self._keep(payload["keep"], events)
         for event in events:
             match event:
-                case {"action": str(action), "data": dict(data)} if action in (CREATE, UPDATE):
-                    self.rows[event["pk"]] = data
+                case {"action": str(action), "data": dict()} if action in (CREATE, UPDATE):
+                    pass
                 case {"action": action, **rest} if action == DELETE and rest.keys() == {"pk"}:
-                    self.rows.pop(event["pk"], None)
+                    pass
                 case _:
                     raise BrokenRule(f"No event of a batch: {event}.")
-        if "keep" in payload and self.rows.keys() != set(payload["keep"]):
-            lacking = set(payload["keep"]) - self.rows.keys()
-            raise BrokenRule(f"Rows to keep that were never given: {lacking}.")
+        if "keep" in payload:
+            self._check_keep(payload["keep"], events)
+        self.whole = True
 
-    def _keep(self, keep: list[Key], events: list[Mapping[str, Any]]) -> None:
+    def _check_keep(self, keep: list[Key], events: list[Mapping[str, Any]]) -> None:
         if not self._resuming:
             raise BrokenRule("Rows to keep in a batch that doesn't resume.")
         for event in events:
             if event["action"] == DELETE or event["pk"] not in keep:
                 raise BrokenRule(f"A row that isn't to be kept is named: {event}.")
-        for pk in self.rows.keys() - set(keep):
-            del self.rows[pk]
 
 
 def _key(named: Mapping[str, Any]) -> Key:

@@ -52,6 +52,7 @@ def gone(pk):
         ([snapshot((1, 1), complete=False)], "Complete: False, with the cursor 'c'"),
         ([snapshot(cursor="")], "Complete: True, with the cursor ''"),
         ([batch(cursor=None)], "Complete: True, with the cursor None"),
+        ([snapshot() | {"payload": snapshot()["payload"] | {"items": [{"pk": 1}]}}], "is no row"),
         ([batch(put(1, 1), gone(1))], r"more than once in a batch: \[1, 1\]"),
         ([batch(put(True, 1))], "No primary key: True"),
         ([batch({"action": "update", "pk": 1})], "No event of a batch"),
