@@ -97,7 +97,8 @@ class Outlet(Protocol):
 class BindingConsumer(AsyncAPIConsumer):
     """The actions of one binding.
 
-    To add an ``@action``, subclass ``YourBinding.consumer`` and give that to a demultiplexer.
+    To add an ``@action``, or to say how a row is saved (`perform_create` and its like), subclass
+    ``YourBinding.consumer`` and give that to a demultiplexer.
     """
 
     binding: ClassVar[type[Binding]]
@@ -166,13 +167,31 @@ class BindingConsumer(AsyncAPIConsumer):
         data = [{"pk": row.pk, "data": row.data} for row in rows]
         await self.reply(action, data, request_id=request_id)
 
+    # What a developer overrides: the write itself, in its transaction, in the database's thread
+
+    def perform_create(self, serializer: Any) -> None:
+        """Save a row that is valid and permitted; ``serializer.save(room=…)`` adds to it.
+
+        `self.scope` is the connection's. What this raises is answered, and nothing is written.
+        """
+        serializer.save()
+
+    def perform_update(self, serializer: Any) -> None:
+        """Save a change; ``serializer.instance`` is the row as it was, locked."""
+        serializer.save()
+
+    def perform_delete(self, instance: Any) -> None:
+        """Delete a row, which is locked."""
+        instance.delete()
+
     # In the database's thread
 
     def _create(self, user: Any, data: Any) -> Answer:
         self._permit(user, "create", None)
         serializer = self._valid(None, data)
         with self._writing():
-            return self._answer_anew(serializer.save())
+            self.perform_create(serializer)
+            return self._answer_anew(serializer.instance)
 
     def _update(self, user: Any, pk: Any, data: Any, expect: Any) -> Answer:
         with self._writing():
@@ -180,7 +199,9 @@ class BindingConsumer(AsyncAPIConsumer):
             instance = self._visible(pk, lock=True)
             self._permit(user, "update", self.binding.key(instance))
             self._expect(instance, expect)
-            return self._answer_anew(self._valid(instance, data).save())
+            serializer = self._valid(instance, data)
+            self.perform_update(serializer)
+            return self._answer_anew(serializer.instance)
 
     def _delete(self, user: Any, pk: Any, expect: Any) -> Key:
         with self._writing():
@@ -188,7 +209,7 @@ class BindingConsumer(AsyncAPIConsumer):
             key = self.binding.key(instance)
             self._permit(user, "delete", key)
             self._expect(instance, expect)
-            instance.delete()
+            self.perform_delete(instance)
         return key
 
     @contextmanager
@@ -306,7 +327,7 @@ class BindingConsumer(AsyncAPIConsumer):
     def _answer(self, instance: Model) -> Answer:
         return Answer(self.binding.key(instance), json.loads(self.binding.fragment(instance)))
 
-    def _answer_anew(self, instance: Model) -> Answer:
+    def _answer_anew(self, instance: Any) -> Answer:
         """The row as it was written; no data if it is none of the binding's any more."""
         stored = self.binding.queryset().filter(pk=instance.pk).first()
         return Answer(self.binding.key(instance), None) if stored is None else self._answer(stored)

@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.test import override_settings
 from djangochannelsrestframework.decorators import action
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.serializers import ModelSerializer
 
 from databinding import session as session_module
@@ -438,6 +439,48 @@ async def test_an_action_of_ones_own_needs_permission(monkeypatch):
         await refused(client, "s", "nonsense", 405)
     assert asked == [("double", row.pk)]
     assert await stored() == {row.pk: ("a", 21)}
+
+
+class Housekeeper(MemberBinding.consumer):
+    """Says itself how rows are saved."""
+
+    def perform_create(self, serializer):
+        serializer.save(room_id=self.scope["room"])
+        if serializer.instance.text == "never":
+            raise ValidationError({"text": ["Never."]})
+
+    def perform_update(self, serializer):
+        if serializer.instance.text == "carved in stone":
+            raise PermissionDenied("It is carved in stone.")
+        serializer.save(hidden=True)
+
+    def perform_delete(self, instance):
+        instance.text = "deleted"
+        instance.save()
+
+
+async def test_how_a_row_is_saved_is_the_consumers_affair():
+    """`perform_create`, `perform_update` and `perform_delete` write in the action's transaction."""
+    room = await Room.objects.acreate(name="lobby")
+    keeping_house = named({"s": Housekeeper}, ["members"])
+    async with Client(keeping_house, room=room.pk) as client:
+        await client.subscribe("s")
+        pk = (await client.ask("s", "create", data={"text": "a"}))["pk"]
+        assert client.rows["s"][pk]["room__name"] == "lobby"
+        errors = await refused(client, "s", "create", 400, data={"text": "never"})
+        assert errors == [{"text": ["Never."]}]
+
+        reply = await client.ask("s", "update", pk=pk, data={"text": "b"})
+        assert reply["data"]["text"] == client.rows["s"][pk]["text"] == "b"
+        message = await Message.objects.aget()
+        assert (message.room_id, message.text, message.hidden) == (room.pk, "b", True)
+
+        assert (await client.ask("s", "delete", pk=pk))["response_status"] == 204
+        assert client.rows["s"][pk]["text"] == "deleted"
+        await Message.objects.aupdate(text="carved in stone")
+        errors = await refused(client, "s", "update", 403, pk=pk, data={"text": "c"})
+        assert errors == ["It is carved in stone."]
+    assert [message.text async for message in Message.objects.all()] == ["carved in stone"]
 
 
 async def test_an_exception_is_a_plain_sentence(caplog):
