@@ -1,6 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
-import { ProtocolError, RequestError } from "./errors.js";
+import { DatabindingError, ProtocolError, RequestError } from "./errors.js";
 import { Pacer } from "./pacer.js";
 import { Store } from "./store.js";
 
@@ -62,6 +62,16 @@ export class Stream extends Emitter {
   #timer = null;
   /** The next frame brings what a resumed subscription missed. */
   #resuming = false;
+  /** Counts the subscriptions asked for: of each but the latest, the reply doesn't matter any more. */
+  #asked = 0;
+  /** The frames that come are those of the latest of them. */
+  #granted = false;
+  /**
+   * Other parameters were asked for: those to go back to, and who waits.
+   *
+   * @type {{held: Record<string, unknown>, waiting: {resolve: () => void, reject: (error: Error) => void}[]} | null}
+   */
+  #moving = null;
 
   /**
    * @param {string} name
@@ -142,12 +152,31 @@ export class Stream extends Emitter {
     );
   }
 
+  /**
+   * Subscribe with other parameters. The rows stay, and live, until those of the new ones replace them in one change,
+   * and for good if the server refuses.
+   *
+   * @param {Record<string, unknown>} params
+   * @returns {Promise<void>} resolves once `rows` are those of the new parameters; rejects with a RequestError
+   */
+  subscribe(params) {
+    if (this.state === "closed") return Promise.reject(new DatabindingError("The stream is unsubscribed."));
+    return new Promise((resolve, reject) => {
+      this.#moving ??= { held: this.params, waiting: [] };
+      this.#moving.waiting.push({ resolve, reject });
+      this.params = params;
+      if (this.state === "refused") this.connected();
+      else if (this.state !== "idle") this.#ask();
+    });
+  }
+
   /** End the subscription; the rows stay as they are. */
   unsubscribe() {
     if (this.state === "closed") return Promise.resolve(null);
     const told = this.state === "live" || this.state === "subscribing" ? this.request("unsubscribe") : null;
     this.disconnected();
     this.#set("closed", null);
+    this.#moved(new DatabindingError("The stream was unsubscribed."));
     this.#link.forget(this);
     return Promise.resolve(told);
   }
@@ -156,6 +185,13 @@ export class Stream extends Emitter {
   connected() {
     this.#store.begin();
     this.#resuming = false;
+    this.#ask();
+    this.#set("subscribing", null);
+  }
+
+  #ask() {
+    const asked = ++this.#asked;
+    this.#granted = false;
     const { cursor } = this.#store;
     this.#link.request({
       stream: this.name,
@@ -165,10 +201,25 @@ export class Stream extends Emitter {
         window: this.#window,
         ...(cursor === null ? {} : { cursor }),
       },
-      resolve: ({ data }) => void (this.#resuming = data?.resumed === true),
-      reject: (error) => this.#refused(error),
+      resolve: ({ data }) => void (asked === this.#asked && this.#grant(data?.resumed === true)),
+      reject: (error) => void (asked === this.#asked && this.#refused(error)),
     });
-    this.#set("subscribing", null);
+  }
+
+  /** @param {boolean} resumed */
+  #grant(resumed) {
+    this.#granted = true;
+    this.#resuming = resumed;
+    // Nothing more comes of the subscription before, if there was one.
+    this.#store.begin();
+    this.#pacer.reset();
+  }
+
+  /** @param {Error} [refused] */
+  #moved(refused) {
+    const waiting = this.#moving?.waiting ?? [];
+    this.#moving = null;
+    for (const { resolve, reject } of waiting) refused ? reject(refused) : resolve();
   }
 
   /** @internal The connection was lost. */
@@ -220,23 +271,38 @@ export class Stream extends Emitter {
     }
     const resumed = this.#resuming;
     // Listeners of the change find the state already right. A snapshot's frames but the last have an empty cursor.
+    if (cursor) this.#resuming = false;
     if (cursor && this.state === "subscribing") {
-      this.#resuming = false;
       this.#backoff.reset();
       this.#set("live", null);
     }
     if (change && (change.reset || change.created.length || change.updated.length || change.deleted.length))
       this.emit("change", { ...change, resumed });
+    if (cursor && this.#granted) this.#moved();
     if (cursor !== undefined) this.#pacer.applied();
   }
 
   /** @param {import("./errors.js").DatabindingError} error */
   #refused(error) {
+    if (this.state === "live") return this.#stay(error);
     if (this.state !== "subscribing") return;
     const passing = !(error instanceof RequestError) || error.status === 429 || error.status >= 500;
     if (passing) this.#timer = this.#link.platform.setTimeout(() => this.connected(), this.#backoff.next());
     this.#set(passing ? "idle" : "refused", error);
+    if (!passing) this.#moved(error);
     this.fail(error);
+  }
+
+  /**
+   * Other parameters were refused; the subscription goes on as it was. Without an answer nobody knows whether it does.
+   *
+   * @param {import("./errors.js").DatabindingError} error
+   */
+  #stay(error) {
+    if (!(error instanceof RequestError)) return this.#ask();
+    this.#granted = true;
+    if (this.#moving) this.params = this.#moving.held;
+    this.#moved(error);
   }
 
   /**

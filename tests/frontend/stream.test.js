@@ -298,3 +298,115 @@ test("with a window of one every painted frame is acknowledged at once", () => {
   world.paint();
   assert.deepEqual(acks(world), [1]);
 });
+
+const reply = (world, id, payload) => world.socket.reply(id, { action: "subscribe", data: { resumed: false }, ...payload });
+/** What became of a promise so far. */
+async function outcome(promise) {
+  const pending = Symbol();
+  return Promise.race([promise.then(() => "resolved", (error) => error.message), Promise.resolve(pending)]).then((value) =>
+    value === pending ? "pending" : value,
+  );
+}
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("other parameters replace the rows in one change, and they are live until then", async () => {
+  const { world, ints } = liveWorld([[1, A]]);
+  const [changes, states] = [record(ints, "change"), record(ints, "state")];
+  const moved = ints.subscribe({ limit: 2 });
+  assert.deepEqual(world.socket.payloads("subscribe")[1], { action: "subscribe", request_id: 2, window: 8, limit: 2, cursor: "c1" });
+  world.socket.batch([{ action: "update", pk: 1, data: { ...A, value: 2 } }], "c2");
+  assert.equal(ints.rows.get(1).value, 2);
+  await turn();
+  assert.equal(await outcome(moved), "pending");
+  reply(world, 2);
+  world.socket.snapshot([[1, { ...A, value: 2 }], [2, B]], "c3");
+  await moved;
+  assert.deepEqual(changes.at(-1), { created: [{ pk: 2, data: B, before: null }], updated: [], deleted: [], reset: true, resumed: false });
+  assert.deepEqual(states, []);
+  assert.deepEqual(ints.params, { limit: 2 });
+});
+
+test("frames of the subscription before are not acknowledged to the new one", () => {
+  const { world, ints } = liveWorld();
+  world.paint();
+  world.pass(250);
+  const before = world.socket.payloads("ack").length;
+  for (let n = 2; n < 8; n++) world.socket.batch([], `c${n}`);
+  void ints.subscribe({ limit: 2 });
+  reply(world, 2);
+  world.socket.snapshot([[1, A]], "c9");
+  world.paint();
+  world.pass(250);
+  assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [1]);
+});
+
+test("refused parameters leave the subscription as it was", async () => {
+  const { world, ints } = liveWorld([[1, A]]);
+  const moved = ints.subscribe({ limit: 9999 });
+  reply(world, 2, { response_status: 400, errors: ["Too many."], data: null });
+  await assert.rejects(moved, { name: "RequestError", message: "Too many." });
+  assert.deepEqual(ints.params, {});
+  assert.equal(ints.state, "live");
+  world.socket.batch([{ action: "create", pk: 2, data: B }], "c2");
+  assert.equal(ints.rows.size, 2);
+});
+
+test("a connection lost on the way comes back with the new parameters", async () => {
+  const { world, ints } = liveWorld();
+  const moved = ints.subscribe({ limit: 2 });
+  world.socket.end();
+  world.pass(1000);
+  world.socket.open();
+  const [again] = world.socket.payloads("subscribe");
+  assert.equal(again.limit, 2);
+  assert.equal(await outcome(moved), "pending");
+  reply(world, again.request_id);
+  world.socket.snapshot([[2, B]], "c2");
+  await moved;
+  assert.deepEqual([...ints.rows.keys()], [2]);
+});
+
+test("of parameters asked for in a row the last ones count", async () => {
+  const { world, ints } = liveWorld();
+  const moves = [ints.subscribe({ limit: 2 }), ints.subscribe({ limit: 3 })];
+  reply(world, 2, { response_status: 429, errors: ["Later."], data: null });
+  reply(world, 3);
+  world.socket.snapshot([[2, B]], "c2");
+  await Promise.all(moves);
+  assert.deepEqual(ints.params, { limit: 3 });
+});
+
+test("a refused stream may ask with other parameters", async () => {
+  const world = new World();
+  const ints = world.connect().stream("intval", { params: { room: 1 } });
+  ints.on("error", () => {});
+  world.socket.open();
+  reply(world, 1, { response_status: 403, errors: ["No."], data: null });
+  assert.equal(ints.state, "refused");
+  const moved = ints.subscribe({ room: 2 });
+  reply(world, 2);
+  world.socket.snapshot([[2, B]], "c2");
+  await moved;
+  assert.equal(ints.state, "live");
+});
+
+test("parameters without an answer are asked for again", async () => {
+  const { world, ints } = liveWorld();
+  const moved = ints.subscribe({ limit: 2 });
+  while (world.socket.payloads("subscribe").length < 3) {
+    world.pass(1000);
+    world.socket.receive("pong!");
+  }
+  const { request_id } = world.socket.payloads("subscribe")[2];
+  reply(world, request_id);
+  world.socket.snapshot([[2, B]], "c2");
+  await moved;
+});
+
+test("who unsubscribes waits for no parameters any more", async () => {
+  const { ints } = liveWorld();
+  const moved = ints.subscribe({ limit: 2 });
+  void ints.unsubscribe();
+  await assert.rejects(moved, /unsubscribed/);
+  await assert.rejects(ints.subscribe({ limit: 3 }), /unsubscribed/);
+});
