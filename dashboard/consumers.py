@@ -1,5 +1,17 @@
+"""What the websocket routes of `routing.py` run."""
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
 from databinding.websockets import WebSocketDemultiplexer
 from values.bindings import IntegerValueBinding
+
+
+class EchoConsumer(AsyncWebsocketConsumer):
+    """What `ws /echo/` speaks: an answer to each text; binary frames go unanswered."""
+
+    async def receive(self, text_data=None, bytes_data=None):
+        if text_data is not None:
+            await self.send(text_data=f"Echo: {text_data}")
 
 
 class Demultiplexer(WebSocketDemultiplexer):

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from .consumers import Demultiplexer
+from .consumers import Demultiplexer, EchoConsumer
 
 
 async def no_such_route(scope, receive, send):
@@ -12,6 +12,7 @@ async def no_such_route(scope, receive, send):
 
 
 websocket_urlpatterns = [
+    path("echo/", EchoConsumer.as_asgi()),
     path("stream/", Demultiplexer.as_asgi()),
     re_path(r"", no_such_route),
 ]

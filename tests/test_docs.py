@@ -72,6 +72,15 @@ def test_the_binding_in_the_readme_is_the_one_that_is_tested():
     assert example.strip() == tested.strip()
 
 
+def test_the_ladder_shows_files_that_are_there():
+    """Each piece of Python in it is a file as a whole or, said to be "from" it, lines of it."""
+    page = text("docs/tutorial/websockets.md")
+    pieces = re.findall(r"([Ff]rom\s)?`([\w/]+\.py)`:\n\n```python\n(.*?)```", page, re.DOTALL)
+    assert len(pieces) == page.count("```python") > 0
+    for part, file, piece in pieces:
+        assert piece in text(file) if part else piece == text(file), file
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     """Every relative link in the documentation names a file or folder that is there."""

@@ -1,12 +1,14 @@
 """Who serves what: `dashboard.asgi`."""
 
+import asyncio
+
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from dashboard.asgi import application
 from dashboard.websocket import websocket_application
-from tests.servers import COMMANDS
+from tests.servers import COMMANDS, PATIENCE
 
 
 async def unused(*args):
@@ -78,14 +80,71 @@ async def test_a_peer_that_left_ends_the_conversation():
 
 @pytest.mark.parametrize("kind", COMMANDS)
 async def test_ping_pong(start_server, kind):
-    """On a real server the seeds' exchange works and other messages go unanswered."""
+    """On a real server each `ping` is answered, in whatever pieces it comes, and nothing else."""
     server = start_server(kind)
     async with connect(server.websocket_url + "/") as websocket:
-        for message in ("ignored", b"ping", "ping"):
+
+        async def in_pieces():
+            yield "pi"
+            await websocket.ping()
+            yield "ng"
+
+        others = ("", "PING", "ping\n", "pong!", '{"stream":"intval"}', b"ping", b"", b"\xff")
+        for message in (*others, "ping"):
             await websocket.send(message)
-        assert await websocket.recv() == "pong!"
-        await websocket.send("ping")
-        assert await websocket.recv() == "pong!"
+        await websocket.send(in_pieces())
+        for _ in range(100):
+            await websocket.send("ping")
+        async with asyncio.timeout(PATIENCE):
+            assert [await websocket.recv() for _ in range(102)] == ["pong!"] * 102
+        await websocket.close()
+        assert [message async for message in websocket] == []
+    assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+async def test_echo(start_server, kind):
+    """On a real server `/echo/` answers each text and no binary frame."""
+    server = start_server(kind)
+    async with connect(server.websocket_url + "/echo/") as websocket:
+        for message in (b"binary", "Hello!", b"", "", "grüß dich\n"):
+            await websocket.send(message)
+        async with asyncio.timeout(PATIENCE):
+            answers = [await websocket.recv() for _ in range(3)]
+    assert answers == ["Echo: Hello!", "Echo: ", "Echo: grüß dich\n"]
+    assert "Traceback" not in server.log()
+
+
+#: Frames that no client sends, their masks zeros.
+BROKEN = (
+    b"\x80\x84\0\0\0\0ping",  # a continuation of nothing
+    b"\x01\x82\0\0\0\0pi\x81\x84\0\0\0\0ping",  # a text within another one
+    b"\x83\x84\0\0\0\0ping",  # of an unknown kind
+    b"\xc1\x84\0\0\0\0ping",  # with a reserved bit
+    b"\x81\x04ping",  # without a mask
+    b"GET / HTTP/1.1\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize(("path", "answer"), [("/", "pong!"), ("/echo/", "Echo: ping")])
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_what_breaks_one_connection_leaves_others_alone(start_server, kind, path, answer):
+    """On a real server broken frames, and a client that is cut off, end their connection alone."""
+    server = start_server(kind)
+    async with connect(server.websocket_url + path) as other:
+        for broken in BROKEN:
+            async with connect(server.websocket_url + path) as websocket:
+                websocket.transport.write(broken)
+                with pytest.raises(ConnectionClosed):
+                    async with asyncio.timeout(PATIENCE):
+                        await websocket.recv()
+        async with connect(server.websocket_url + path) as websocket:
+            for _ in range(1_000):
+                await websocket.send("ping")
+            websocket.transport.abort()
+        await other.send("ping")
+        async with asyncio.timeout(PATIENCE):
+            assert await other.recv() == answer
     assert "Traceback" not in server.log()
 
 

@@ -1,4 +1,4 @@
-"""The programs of `examples/`, as processes."""
+"""Programs as somebody starts them in the checkout: `python examples/echo_server.py`."""
 
 import asyncio
 import os
@@ -8,23 +8,21 @@ import sys
 from tests.servers import CHECKOUT, PATIENCE
 
 
-def start(program, *arguments, port=None):
-    """Start a program of `examples/`; the caller waits for it or ends it."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    if port is not None:
-        environment["PORT"] = str(port)
+def start(*arguments, **environment):
+    """Start `python ARGUMENTS`; the caller waits for it or ends it."""
     return subprocess.Popen(
-        [sys.executable, CHECKOUT / "examples" / program, *arguments],
-        env=environment,
+        [sys.executable, *arguments],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", **environment},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-def run(program, *arguments, port=None):
-    """Run a program to its end; return its exit status, what it printed, and its errors."""
-    with start(program, *arguments, port=port) as process:
+def run(*arguments, **environment):
+    """Run `python ARGUMENTS` to its end; return exit status, what it printed, and its errors."""
+    with start(*arguments, **environment) as process:
         try:
             printed, errors = process.communicate(timeout=PATIENCE)
         finally:
@@ -32,6 +30,6 @@ def run(program, *arguments, port=None):
     return process.returncode, printed, errors
 
 
-async def run_meanwhile(program, *arguments, port=None):
+async def run_meanwhile(*arguments, **environment):
     """`run`, while the event loop of the caller goes on."""
-    return await asyncio.to_thread(run, program, *arguments, port=port)
+    return await asyncio.to_thread(run, *arguments, **environment)

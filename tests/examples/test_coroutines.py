@@ -5,7 +5,7 @@ from tests.examples.programs import run
 
 def test_its_output_shows_what_overlaps():
     """One after the other, at the same time, and through a queue: each shows in the order."""
-    status, printed, errors = run("coroutines.py")
+    status, printed, errors = run("examples/coroutines.py")
     assert (status, errors) == (0, "")
     events = [line.split("s  ", 1)[1] for line in printed.splitlines()]
     assert events == [
@@ -33,7 +33,7 @@ def test_its_output_shows_what_overlaps():
 
 def test_its_times_grow():
     """Each line begins with the seconds since the start."""
-    _, printed, _ = run("coroutines.py")
+    _, printed, _ = run("examples/coroutines.py")
     times = [float(line.split(" s", 1)[0]) for line in printed.splitlines()]
     assert times == sorted(times)
     assert times[0] < times[-1]

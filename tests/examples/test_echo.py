@@ -1,5 +1,6 @@
 """The second rung: the echo server and its client, as processes."""
 
+import asyncio
 import http.server
 import signal
 import threading
@@ -13,18 +14,21 @@ from websockets.exceptions import ConnectionClosed
 from tests.examples.programs import run, run_meanwhile, start
 from tests.servers import PATIENCE, reserve_port
 
+SERVER = "examples/echo_server.py"
+CLIENT = "examples/echo_client.py"
+
 
 @pytest.fixture
 def port():
     """A port that nothing listens on, as long as the test itself doesn't."""
     with reserve_port() as reservation:
-        yield reservation.getsockname()[1]
+        yield str(reservation.getsockname()[1])
 
 
 @contextmanager
 def listening(port):
     """The echo server, when it listens."""
-    with start("echo_server.py", port=port) as server:
+    with start(SERVER, PORT=port) as server:
         try:
             assert server.stdout.readline() == f"Listening on ws://localhost:{port}\n"
             yield server
@@ -35,9 +39,9 @@ def listening(port):
 def test_a_conversation(port):
     """The server prints what it receives, the client what is answered."""
     with listening(port) as server:
-        assert run("echo_client.py", port=port) == (0, "Echo: Hello!\n", "")
+        assert run(CLIENT, PORT=port) == (0, "Echo: Hello!\n", "")
         assert server.stdout.readline() == "Received message: Hello!\n"
-        several = run("echo_client.py", "One", "grüß dich", "", port=port)
+        several = run(CLIENT, "One", "grüß dich", "", PORT=port)
         assert several == (0, "Echo: One\nEcho: grüß dich\nEcho: \n", "")
         said = [server.stdout.readline() for _ in range(3)]
     assert said == [f"Received message: {text}\n" for text in ("One", "grüß dich", "")]
@@ -49,7 +53,8 @@ async def test_only_texts_are_answered(port):
         async with connect(f"ws://localhost:{port}") as websocket:
             await websocket.send(b"Hello!")
             await websocket.send("Hello!")
-            assert await websocket.recv() == "Echo: Hello!"
+            async with asyncio.timeout(PATIENCE):
+                assert await websocket.recv() == "Echo: Hello!"
 
 
 async def test_clients_do_not_wait_for_each_other(port):
@@ -58,7 +63,7 @@ async def test_clients_do_not_wait_for_each_other(port):
         async with connect(f"ws://localhost:{port}"), connect(f"ws://localhost:{port}") as gone:
             await gone.send("farewell")
             gone.transport.abort()
-            assert await run_meanwhile("echo_client.py", port=port) == (0, "Echo: Hello!\n", "")
+            assert await run_meanwhile(CLIENT, PORT=port) == (0, "Echo: Hello!\n", "")
         server.terminate()
         assert server.communicate(timeout=PATIENCE)[1] == ""
 
@@ -70,7 +75,8 @@ async def test_it_says_goodbye(port, number):
         async with connect(f"ws://localhost:{port}") as websocket:
             server.send_signal(number)
             with pytest.raises(ConnectionClosed) as closed:
-                await websocket.recv()
+                async with asyncio.timeout(PATIENCE):
+                    await websocket.recv()
         assert closed.value.rcvd.code == 1001
         assert server.communicate(timeout=PATIENCE) == ("", "")
         assert server.returncode == 0
@@ -79,7 +85,7 @@ async def test_it_says_goodbye(port, number):
 def test_a_taken_port_is_named(port):
     """Where something listens already, the server ends with a sentence that says so."""
     with listening(port):
-        status, printed, errors = run("echo_server.py", port=port)
+        status, printed, errors = run(SERVER, PORT=port)
     assert (status, printed) == (1, "")
     assert errors.startswith(f"Port {port} is taken")
     assert len(errors.splitlines()) == 1
@@ -87,7 +93,7 @@ def test_a_taken_port_is_named(port):
 
 def test_a_server_that_is_not_there_is_missed(port):
     """Where nothing listens, the client ends with a sentence that says so."""
-    status, printed, errors = run("echo_client.py", port=port)
+    status, printed, errors = run(CLIENT, PORT=port)
     assert (status, printed) == (1, "")
     assert errors.startswith(f"There is no server at ws://localhost:{port}")
     assert len(errors.splitlines()) == 1
@@ -101,7 +107,7 @@ async def test_a_server_that_breaks_off_is_told(port):
         websocket.transport.abort()
 
     async with serve(break_off, "localhost", port):
-        status, printed, errors = await run_meanwhile("echo_client.py", port=port)
+        status, printed, errors = await run_meanwhile(CLIENT, PORT=port)
     assert (status, printed) == (1, "")
     assert f"ws://localhost:{port} ended the conversation" in errors
     assert len(errors.splitlines()) == 1
@@ -112,8 +118,8 @@ def test_another_kind_of_server_is_told():
     handler = http.server.BaseHTTPRequestHandler
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
         threading.Thread(target=other.serve_forever).start()
-        port = other.server_address[1]
-        status, printed, errors = run("echo_client.py", port=port)
+        port = str(other.server_address[1])
+        status, printed, errors = run(CLIENT, PORT=port)
         other.shutdown()
     assert (status, printed) == (1, "")
     assert f"ws://localhost:{port} is no websocket server" in errors

@@ -1,0 +1,43 @@
+"""The tutorial's first rungs, typed in as they stand; tests/acceptance has the others."""
+
+import fcntl
+import re
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.examples.programs import run, start
+from tests.ladder import rung
+from tests.servers import PATIENCE
+
+
+@pytest.fixture
+def turn():
+    """Test runs of one machine take turns at the port that the tutorial names."""
+    with Path(tempfile.gettempdir(), "databinding-tests-8765").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def test_coroutines():
+    """The first rung prints what the tutorial shows, whatever the time."""
+    (command,), _, (shown,) = rung(1)
+    status, printed, errors = run(*command)
+    assert (status, errors) == (0, "")
+    assert re.sub(r"\d\.\d s", "", printed) == re.sub(r"\d\.\d s", "", shown)
+
+
+def test_echo(turn):
+    """The second rung's server and client print what the tutorial shows; Ctrl-C ends the server."""
+    (serve, ask), _, (listening, answer, received) = rung(2)
+    with start(*serve) as server:
+        try:
+            assert server.stdout.readline() == listening
+            assert run(*ask) == (0, answer, "")
+            assert server.stdout.readline() == received
+            server.send_signal(signal.SIGINT)
+            assert server.communicate(timeout=PATIENCE) == ("", "")
+        finally:
+            server.kill()
