@@ -98,7 +98,10 @@ class Relay:
         self._listeners: list[Listener] = []
         self._jobs: deque[_Job[Any]] = deque()
         self._departures: deque[tuple[Audience, Door]] = deque()
-        self._rung = threading.Event()
+        # What the thread waits for, and what that was about.
+        self._woken = threading.Event()
+        self._rung = False
+        self._asked = False
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -122,7 +125,9 @@ class Relay:
                     target=self._run, name=f"databinding-{self.alias}", daemon=True
                 )
                 self._thread.start()
-        self._rung.set()
+        if wants is None:
+            self._asked = True
+        self._woken.set()
         return job.future
 
     def listen(self, listener: Listener) -> None:
@@ -139,14 +144,18 @@ class Relay:
         thread = self._thread
         if thread is not None:
             self._stopping = True
-            self._rung.set()
+            self._woken.set()
             thread.join(timeout)
             self._stopping = False
+
+    def _ring(self) -> None:
+        self._rung = True
+        self._woken.set()
 
     # The thread
 
     def _run(self) -> None:
-        doorbell.listen(self.alias, self._rung.set)
+        doorbell.listen(self.alias, self._ring)
         try:
             life = _Life(self)
             with consistent_reads():
@@ -205,6 +214,7 @@ class _Life:
         self.last_unload = now
         self.pause_until = 0.0
         self.last_joins = -math.inf
+        self.joins_after = 0.0
         self.retry = 0.0
         # Rows that could not be read, to be read again.
         self.owed: Owed = {}
@@ -228,17 +238,21 @@ class _Life:
         try:
             self._keep_house()
             # A pass that failed is still owed: what told of the news then tells it only once.
-            told = self.journal.grown() or relay._rung.is_set()
+            told = self.journal.grown() or relay._rung
             if told and relay.tally.behind_since is None:
                 relay.tally.behind_since = time.monotonic()
-            if not (told or relay._jobs or self.retry or self._due()):
+            if not (told or relay._asked or self._joins_due() or self.retry or self._due()):
                 busy = time.monotonic() - self.last_news < self.BUSY
-                relay._rung.wait(settings.POLL_BUSY if busy else settings.POLL_REST)
+                wait = settings.POLL_BUSY if busy else settings.POLL_REST
+                if relay._jobs:
+                    wait = min(wait, self.joins_after - time.monotonic())
+                relay._woken.wait(wait)
+                relay._woken.clear()
                 return
             pause = self.pause_until - time.monotonic()
             if pause > 0:
                 time.sleep(pause)
-            relay._rung.clear()
+            relay._rung = relay._asked = False
             self._pass()
         except Exception as error:
             self._failed(error)
@@ -246,6 +260,9 @@ class _Life:
             if self.retry:
                 logger.warning("The relay of %s is back.", relay.alias)
                 self.retry = 0.0
+
+    def _joins_due(self) -> bool:
+        return bool(self.relay._jobs) and time.monotonic() >= self.joins_after
 
     def _failed(self, error: Exception) -> None:
         relay = self.relay
@@ -280,20 +297,22 @@ class _Life:
                     self._do(jobs, Pass(relay.holdings, standing, reader, state))
             if state is None:
                 self.journal.new_epoch()
-                relay._rung.set()
+                relay._rung = True
         finally:
             unfinished = [job for job in jobs if not job.future.done()]
             relay._jobs.extendleft(reversed(unfinished))
+            relay._asked = relay._asked or any(job.wants is None for job in unfinished)
             # Also if the database went away while jobs were done: the news before them counts.
             self._owe(reader)
         took = time.monotonic() - began
-        pause = min(3 * took, settings.PASS_PAUSE)
+        now = time.monotonic()
+        self.pause_until = now + min(3 * took, settings.PASS_PAUSE)
         if any(job.wants is not None and job.future.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass.
+            # News don't wait for that.
             if began - self.last_joins < 2 * settings.PASS_PAUSE:
-                pause = settings.PASS_PAUSE
+                self.joins_after = now + settings.PASS_PAUSE
             self.last_joins = began
-        self.pause_until = time.monotonic() + pause
         tally = relay.tally
         tally.passes += 1
         tally.durations.add(took)

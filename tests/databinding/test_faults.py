@@ -274,12 +274,31 @@ async def test_a_crowd_that_subscribes_shares_passes():
         before, began = relay.tally.passes, time.monotonic()
         joins = []
         for _ in range(100):
-            wants = (IntegerValueBinding, ["intval-updates"])
+            wants = (IntegerValueBinding, ["intval-updates"], None)
             joins.append(asyncio.wrap_future(relay.submit(lambda this: None, wants)))
             await asyncio.sleep(0.003)
         await asyncio.gather(*joins)
         seconds = time.monotonic() - began
     assert relay.tally.passes - before <= 5 + seconds / conf.PASS_PAUSE
+
+
+async def test_news_do_not_wait_for_a_crowd():
+    """While those who subscribe wait for each other, what is written is delivered all the same."""
+    relay = relay_for("default")
+
+    def join():
+        wants = (IntegerValueBinding, ["intval-updates"], None)
+        return asyncio.wrap_future(relay.submit(lambda this: None, wants))
+
+    with override_settings(DATABINDING={"PASS_PAUSE": 3600}):
+        async with Client(Talk) as client:
+            await client.subscribe("intval")
+            await join()
+            waiting = join()  # The third in a row; it would wait for an hour.
+            await in_database(IntegerValue.objects.create)(name="news")
+            while not client.rows["intval"]:
+                await client.receive()
+            await waiting  # It came along.
 
 
 async def test_a_resume_names_no_row_of_a_group_that_is_not_its_own():
