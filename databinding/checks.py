@@ -16,6 +16,7 @@ databinding.W005   PostgreSQL without a channel layer that reaches other process
 databinding.W006   a router sends what bindings read to another database than is written
 databinding.W007   settings that work against each other
 databinding.W008   a connection pool in which the relay leaves no room
+databinding.W009   a binding overrides what Channels 1 called, and nothing calls now
 """
 
 from __future__ import annotations
@@ -36,6 +37,21 @@ from databinding.models import JournalEntry
 from databinding.routers import consistent_reads
 
 CAPTURES = ("triggers", "signals")
+
+#: Methods of Channels 1's bindings that a ported one may still override, to no effect.
+UNCALLED = (
+    "create",
+    "update",
+    "delete",
+    "run_action",
+    "trigger_inbound",
+    "deserialize",
+    "serialize",
+    "encode",
+    "send_messages",
+    "pre_change_receiver",
+    "post_change_receiver",
+)
 
 #: From here on asking every row takes noticeable time.
 MANY_ROWS = 10_000
@@ -115,6 +131,16 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
             )
         if binding.order_by:
             errors += _check_window(binding)
+        errors += (
+            Warning(
+                f"{binding.__qualname__}.{name}() is never called: Channels 1 did that.",
+                hint="What it did belongs into a serializer_class, or into the model's save().",
+                obj=binding,
+                id="databinding.W009",
+            )
+            for name in UNCALLED
+            if hasattr(binding, name)
+        )
     return errors
 
 

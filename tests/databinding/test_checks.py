@@ -90,6 +90,21 @@ def test_a_field_that_is_not_there(attributes, registry_as_it_was):
     assert check_bindings() == []
 
 
+# W009
+
+
+def test_a_method_that_nothing_calls(registry_as_it_was):
+    """databinding.W009 names a method that Channels 1 called, inherited ones too."""
+    mixin = type("Mixin", (), {"serialize": lambda self, instance, action: {}})
+    given = {"model": IntegerValue, "fields": ["name"], "create": lambda self, data: None}
+    ported = type("Ported", (mixin, WebsocketBinding), given)
+    found = check_bindings()
+    assert {(one.id, one.obj) for one in found} == {("databinding.W009", ported)}
+    assert [one.msg.split("()")[0] for one in found] == ["Ported.create", "Ported.serialize"]
+    registry.remove(ported)
+    assert check_bindings() == []
+
+
 # E008
 
 

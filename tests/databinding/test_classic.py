@@ -170,6 +170,27 @@ async def test_errors_come_without_a_request_id(action, payload, status, errors)
     assert frame["payload"]["errors"] == errors
 
 
+async def test_a_bare_frame_is_told_what_it_lacks():
+    """A frame as the talk's chat sent it is an error; within the envelope it is a create."""
+    async with classic(Demultiplexer) as client:
+        await client.send_text('{"name":"a","value":1}')
+        frame = await client.receive()
+        assert frame["stream"] is None
+        assert frame["payload"]["action"] == "error"
+        assert frame["payload"]["errors"] == ['The frame must name its "stream".']
+        await client.send("intval", "create", data={"name": "a", "value": 1})
+        assert (await client.receive())["payload"]["data"] == {"name": "a", "value": 1}
+
+
+async def test_create_sets_declared_fields_alone():
+    """An undeclared field, the key among them, is refused by its name, and nothing is written."""
+    async with classic(Demultiplexer) as client:
+        await client.send("intval", "create", data={"name": "a", "id": 7})
+        payload = (await client.receive())["payload"]
+        assert payload["errors"] == [{"id": ["There is no such field."]}]
+    assert not await in_database(IntegerValue.objects.exists)()
+
+
 async def test_a_classic_client_that_leaves_gives_its_places_back():
     """After a classic connection is over no audience counts it."""
     async with classic(Demultiplexer) as client:
