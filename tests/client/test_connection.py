@@ -202,6 +202,34 @@ async def test_a_broken_connection_comes_back_and_resumes():
         assert ints.rows == {1: C}
 
 
+async def test_what_a_connection_leaves_unfinished_is_forgotten_with_it():
+    """Chunks of a snapshot and frames to acknowledge belong to the connection they came on."""
+    options = quick(window=2, patience=3600, ack_delay=3600)
+    async with Peer() as peer, connect(peer.url, options=options) as live:
+        ints = live.stream("intval")
+        changes = aiter(ints)
+        page = await peer.visitor()
+        await page.subscribed()
+        await page.snapshot({1: A})
+        await page.asked("ack")
+        await page.abort()
+        again = await peer.visitor()
+        await again.subscribed()
+        await again.snapshot({2: B}, "c1")
+        await anext(changes)
+        assert ints.rows == {2: B}
+        assert await again.asked("ack") == {"action": "ack", "frames": 1}
+        await again.batch({2: C}, "c2")
+        await eventually(lambda: ints.rows == {2: C})
+        await again.abort()
+        third = await peer.visitor()
+        await third.subscribed(resumed=True)
+        await third.batch({2: A}, "c3")
+        await eventually(lambda: ints.rows == {2: A})
+        await anext(changes)
+        assert await third.asked("ack") == {"action": "ack", "frames": 1}
+
+
 async def test_what_comes_after_a_refused_resume_is_compared_with_what_was_held():
     """A snapshot on a later connection reaches consumers as the difference."""
     async with Peer() as peer, connect(peer.url, options=quick()) as live:
