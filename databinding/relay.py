@@ -14,7 +14,6 @@ database is away it goes on trying; nothing is lost by that, since its position 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
@@ -198,6 +197,8 @@ class _Life:
     RETRY_FIRST, RETRY_MOST = 0.1, 2.0
     #: Pauses between attempts to read rows that can't be read, in seconds.
     OWED_FIRST, OWED_MOST = 0.25, 60.0
+    #: Passes in which somebody joins that may follow each other at once.
+    JOINS = 10
     #: Seconds of jobs in one pass.
     JOBS = 0.1
     #: For this long after news, other processes' commits are looked for often.
@@ -213,7 +214,7 @@ class _Life:
         self.last_cursors = now
         self.last_unload = now
         self.pause_until = 0.0
-        self.last_joins = -math.inf
+        self.joins_paced = 0.0
         self.joins_after = 0.0
         self.retry = 0.0
         # Rows that could not be read, to be read again.
@@ -308,11 +309,10 @@ class _Life:
         now = time.monotonic()
         self.pause_until = now + min(3 * took, settings.PASS_PAUSE)
         if any(job.wants is not None and job.future.done() for job in jobs):
-            # Where clients come in a crowd, as after a restart, as many as possible share a pass.
-            # News don't wait for that.
-            if began - self.last_joins < 2 * settings.PASS_PAUSE:
-                self.joins_after = now + settings.PASS_PAUSE
-            self.last_joins = began
+            # Where clients come in a crowd, as after a restart, as many as possible share a pass:
+            # after a few at once, one each PASS_PAUSE. News don't wait for that.
+            self.joins_paced = max(now, self.joins_paced) + settings.PASS_PAUSE
+            self.joins_after = self.joins_paced - self.JOINS * settings.PASS_PAUSE
         tally = relay.tally
         tally.passes += 1
         tally.durations.add(took)

@@ -279,7 +279,7 @@ async def test_a_crowd_that_subscribes_shares_passes():
             await asyncio.sleep(0.003)
         await asyncio.gather(*joins)
         seconds = time.monotonic() - began
-    assert relay.tally.passes - before <= 5 + seconds / conf.PASS_PAUSE
+    assert relay.tally.passes - before <= 15 + seconds / conf.PASS_PAUSE
 
 
 async def test_news_do_not_wait_for_a_crowd():
@@ -293,8 +293,9 @@ async def test_news_do_not_wait_for_a_crowd():
     with override_settings(DATABINDING={"PASS_PAUSE": 3600}):
         async with Client(Talk) as client:
             await client.subscribe("intval")
-            await join()
-            waiting = join()  # The third in a row; it would wait for an hour.
+            for _ in range(9):
+                await join()
+            waiting = join()  # The eleventh in a row; it would wait for an hour.
             await in_database(IntegerValue.objects.create)(name="news")
             while not client.rows["intval"]:
                 await client.receive()
