@@ -6,6 +6,7 @@ websocket …     Channels, with the session's user: `routing.py`
 lifespan        answered here
 """
 
+import asyncio
 import os
 
 from channels.auth import AuthMiddlewareStack
@@ -15,6 +16,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 django_application = get_asgi_application()  # sets Django up, before anything below needs models
 
+from .periodic import runner  # noqa: E402
 from .routing import websocket_urlpatterns  # noqa: E402
 from .websocket import websocket_application  # noqa: E402
 
@@ -24,10 +26,12 @@ channels_application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
 async def application(scope, receive, send):
     match scope["type"], scope.get("path"):
         case "http", _:
+            runner.start()  # not only at the lifespan's begin, which daphne doesn't tell
             await django_application(scope, receive, send)
         case "websocket", "/":
             await websocket_application(scope, receive, send)
         case "websocket", _:
+            runner.start()
             await channels_application(scope, receive, send)
         case "lifespan", _:
             await lifespan(receive, send)
@@ -36,9 +40,13 @@ async def application(scope, receive, send):
 
 
 async def lifespan(receive, send):
-    """Nothing to start or to stop: the relay comes and goes with its subscribers."""
+    """Periodic jobs begin and end with the server; the relay comes and goes by its subscribers."""
     while True:
         event = await receive()
+        if event["type"] == "lifespan.startup":
+            runner.start()
+        else:
+            await asyncio.to_thread(runner.stop)
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":
             return

@@ -1,6 +1,9 @@
 """The websocket routes that run on Channels."""
 
+from channels.routing import URLRouter
 from django.urls import path, re_path
+
+from chat import routing as chat
 
 from .consumers import Demultiplexer, EchoConsumer
 
@@ -14,5 +17,6 @@ async def no_such_route(scope, receive, send):
 websocket_urlpatterns = [
     path("echo/", EchoConsumer.as_asgi()),
     path("stream/", Demultiplexer.as_asgi()),
+    path("chat/", URLRouter(chat.websocket_urlpatterns)),
     re_path(r"", no_such_route),
 ]

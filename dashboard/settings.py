@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "databinding",
     "values",
+    "chat",
     "dashboard",
 ]
 MIDDLEWARE = [
@@ -100,6 +101,22 @@ if redis_url := env.str("REDIS_URL", default=""):
 
 DATABINDING = {"METRICS_TOKEN": env.str("METRICS_TOKEN", default="")}
 
+# What servers do now and then, once however many they are: functions, and the seconds between.
+
+PERIODIC_JOBS = {
+    "chat.jobs.remove_expired_presence": 5,
+    "chat.jobs.remove_empty_rooms": 600,
+}
+
+# In each process: throttles count there.
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    },
+}
+
 # Users
 
 LOGIN_URL = "login"
@@ -129,6 +146,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [
     ("databinding", BASE_DIR / "frontend" / "databinding"),
     ("dashboard", BASE_DIR / "frontend" / "dashboard"),
+    ("chat", BASE_DIR / "frontend" / "chat"),
 ]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 0
@@ -147,6 +165,7 @@ LOGGING = {
         # With Redis away it prints a traceback a second; our doorbell says it once.
         "channels_redis": {"level": "CRITICAL"},
         "databinding": {"level": env.str("LOG_LEVEL", default="INFO")},
+        "dashboard": {"level": env.str("LOG_LEVEL", default="INFO")},
         # Each line once: without Django's own handlers, which print beside the root's.
         "django": {"level": "INFO", "handlers": []},
         "django.server": {"level": "INFO", "handlers": []},

@@ -8,6 +8,7 @@ from .views import dashboard
 
 urlpatterns = [
     path("", dashboard, name="dashboard"),
+    path("chat/", include("chat.urls")),
     path("admin/", admin.site.urls),
     path(
         "accounts/login/",

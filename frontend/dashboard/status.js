@@ -36,6 +36,7 @@ const ANNOUNCE_AFTER = 1500;
 export class Status {
   #live;
   #stream;
+  #words;
   #title = document.title;
   #pill = find(document, "#status");
   #banner = find(document, "#banner");
@@ -47,10 +48,12 @@ export class Status {
   /**
    * @param {import("../databinding/connection.js").Connection} live
    * @param {import("../databinding/stream.js").Stream} stream
+   * @param {{stale: string, refused: string}} [words]  What to say of rows that were left by the connection, and of none.
    */
-  constructor(live, stream) {
+  constructor(live, stream, words = { stale: "The numbers below are from then.", refused: "You have no access to these values" }) {
     this.#live = live;
     this.#stream = stream;
+    this.#words = words;
     live.on("state", () => this.draw());
     live.on("latency", () => this.draw());
     stream.on("state", () => this.draw());
@@ -81,11 +84,11 @@ export class Status {
     if (!shown) return;
     setText(find(this.#banner, ".icon"), LOOKS[standing(this.#live.status, this.#stream.state)].icon);
     const from = formatClock(since);
-    const asOf = this.#stream.loaded ? " The numbers below are from then." : "";
+    const asOf = this.#stream.loaded ? ` ${this.#words.stale}` : "";
     const wait = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     const next = wait > 0 ? ` Next try in ${wait} s.` : " Trying now…";
     let text;
-    if (refused) text = `You have no access to these values: ${this.#stream.error?.message}`;
+    if (refused) text = `${this.#words.refused}: ${this.#stream.error?.message}`;
     else if (reason === "session over") text = `Your session ended at ${from}.${asOf} Log in again to go on.`;
     else if (reason === "forbidden") text = `Your rights changed at ${from}.${asOf} Reload the page to see what you may.`;
     else if (state === "closed") text = `Disconnected at ${from}.${asOf}`;

@@ -139,8 +139,8 @@ async def test_runserver_reloads_under_the_page(
     start_server, database, open_page, frames, tmp_path
 ):
     """A changed module restarts `manage.py runserver`, and the page comes back by itself."""
-    for folder in ("databinding", "dashboard", "values", "frontend/databinding",
-                   "frontend/dashboard"):  # fmt: skip
+    for folder in ("databinding", "dashboard", "values", "chat", "frontend/databinding",
+                   "frontend/dashboard", "frontend/chat"):  # fmt: skip
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
     shutil.copy(CHECKOUT / "manage.py", tmp_path)
     await IntegerValue.objects.acreate(name="growing")

@@ -1,0 +1,55 @@
+"""What `ws /chat/<label>/` speaks."""
+
+from djangochannelsrestframework.decorators import action
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+
+from databinding.websockets import WebSocketDemultiplexer
+
+from .bindings import MessageBinding, PresenceBinding
+from .models import Presence, Room
+from .throttles import Renewing, Sending
+
+
+class MessageConsumer(MessageBinding.consumer):
+    def perform_create(self, serializer):
+        Sending.check(self)
+        serializer.save(room=room_of(self))
+
+
+class PresenceConsumer(PresenceBinding.consumer):
+    @action()
+    def here(self, key, handle, **kwargs):
+        """This page is here, under this name; to be said anew before its lease ends."""
+        Renewing.check(self)
+        said = Here(data={"key": key, "handle": handle})
+        said.is_valid(raise_exception=True)
+        Presence.renew(room_of(self), **said.validated_data)
+        return None, 200
+
+    @action()
+    def gone(self, key, **kwargs):
+        """This page is left."""
+        Presence.objects.filter(key=serializers.UUIDField().run_validation(key)).delete()
+        return None, 200
+
+
+class Here(serializers.Serializer):
+    key = serializers.UUIDField()
+    handle = serializers.CharField(max_length=40)
+
+
+class Demultiplexer(WebSocketDemultiplexer):
+    consumers = {"chat": MessageConsumer, "presence": PresenceConsumer}
+
+    def connection_groups(self, label):
+        room = self.scope["room"] = Room.objects.visit(label)
+        return [f"room-{room.pk}"]
+
+
+def room_of(consumer):
+    """The room of the connection's route, whatever its client says."""
+    room = Room.objects.filter(pk=consumer.scope["room"].pk).first()
+    if room is None:
+        raise NotFound("This room was closed. Reload the page to open it anew.")
+    return room
