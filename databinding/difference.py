@@ -32,7 +32,7 @@ DELETE = "delete"
 class Window(NamedTuple):
     """The first `limit` rows of these groups, in their binding's order.
 
-    `Rows` holds it as a group of its own, whose members it is told (`Rows.show`): that a row has
+    `Rows` holds it as a group of its own, whose members it is told (`Rows.hide`, `Rows.show`): that a row has
     changed doesn't say by itself which rows are the first now.
     """
 
@@ -190,7 +190,7 @@ class Rows:
     def put(self, key: Key, fragment: str, groups: Collection[str], number: int) -> None:
         """The row is now ``fragment`` and in ``groups`` (those not loaded are passed over).
 
-        In windows it stays as it was, until `show` tells.
+        It stays in the windows that it is in: `hide` and `show` tell of those.
         """
         before = self.index.get(key, ())
         named: list[Group] = [name for name in groups if name in self.groups]
@@ -224,15 +224,21 @@ class Rows:
                 members.leave(key, number, fragment)
                 self._changed.add(name)
 
-    def show(self, window: Window, number: int, rows: Sequence[tuple[Key, str]]) -> None:
-        """The window's rows are these now, in this order; each fragment as it is in this state."""
+    def hide(self, window: Window, number: int, shown: Collection[Key]) -> None:
+        """The window doesn't show other rows than these any more.
+
+        To be said before `put`: what becomes of a row that leaves isn't for the window's readers.
+        """
         members = self.groups[window]
-        assert isinstance(members, WindowMembers)
-        shown = {key for key, _ in rows}
         for key in [key for key in members.present if key not in shown]:
             members.leave(key, number, self.fragments.get(key))
             self._release(key, window)
             self._changed.add(window)
+
+    def show(self, window: Window, number: int, rows: Sequence[tuple[Key, str]]) -> None:
+        """The window's rows are these now, in this order; each fragment as it is in this state."""
+        members = self.groups[window]
+        assert isinstance(members, WindowMembers)
         for key, fragment in rows:
             if key not in members.present:
                 members.enter(key, number)

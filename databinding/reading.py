@@ -56,6 +56,8 @@ class Change(NamedTuple):
     windows: Mapping[Window, Sequence[tuple[Key, str]]] = {}
 
     def apply(self, to: Rows, number: int) -> None:
+        for window, shown in self.windows.items():
+            to.hide(window, number, dict(shown))
         gone = self.gone
         if self.complete:
             there = {row.key for row in self.rows}

@@ -121,16 +121,17 @@ def test_a_window_shows_the_first_rows(history, awake, limit, remembered):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Members, "remembered_leavers", remembered)
         for number, changes in enumerate(history, start=1):
-            for key, state in changes.items():
-                if state is None:
-                    truth.pop(key, None)
-                    rows.drop(key, number)
-                else:
-                    truth[key] = state
-                    rows.put(key, *state, number)
+            truth.update(changes)
+            truth = {key: state for key, state in truth.items() if state is not None}
             inside = seen(truth, window.groups).items()
             shown = sorted(inside, key=lambda item: (item[1], item[0]))[:limit]
             first = dict(shown)
+            rows.hide(window, number, first)
+            for key, state in changes.items():
+                if state is None:
+                    rows.drop(key, number)
+                else:
+                    rows.put(key, *state, number)
             rows.show(window, number, shown)
             assert rows.groups[window].order == list(first)
             if awake[number - 1]:

@@ -197,6 +197,18 @@ async def test_a_classic_client_of_a_window(rooms):
         assert seen == [("create", "0"), ("delete", "c")]
 
 
+async def test_a_classic_delete_tells_nothing_of_where_the_row_went(rooms):
+    """A row that moves to another room as it changes leaves with what the window last showed."""
+    route = {"kwargs": {"rooms": str(rooms[0])}}
+    async with Client(Demultiplexer, modern=False, url_route=route) as old:
+        await change("a", room=rooms[1], text="secret")
+        payload = {}
+        while payload.get("action") != "delete":
+            frame = await old.receive()
+            payload = frame["payload"] if frame["stream"] == "latest" else {}
+        assert payload["data"]["text"] == "a"
+
+
 def test_a_window_needs_rows(rooms):
     """A binding with an order whose groups depend on the row can't do without rows()."""
     with pytest.MonkeyPatch.context() as patch:
