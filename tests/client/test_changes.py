@@ -1,6 +1,6 @@
 """What a consumer is told leads from state to state, however seldom it looks."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from databinding.client.changes import Change, Event, Unseen
@@ -62,7 +62,11 @@ def test_a_consumer_that_begins_with_nothing_ends_with_the_rows(history):
             assert not unseen
 
 
+A = {1: {"value": 1}}
+
+
 @given(states, st.lists(frames))
+@example({}, [(A, "batch", True), ({}, "keep", False), (dict(A), "batch", True)])
 def test_a_consumer_that_begins_with_a_cursor_ends_with_the_rows(start, history):
     """So it is for one that held rows which the client was never told of."""
     store, unseen, held, before = Store(cursor="c"), Unseen(), dict(start), start

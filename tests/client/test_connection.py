@@ -199,6 +199,7 @@ async def test_a_broken_connection_comes_back_and_resumes():
         change = await anext(changes)
         assert [(event.action, event.pk) for event in change] == [("delete", 2), ("update", 1)]
         assert not change.reset
+        assert change.keep is None
         assert ints.rows == {1: C}
 
 
@@ -611,6 +612,20 @@ async def test_a_request_without_a_connection_fails_unsent():
             page = await peer.visitor()
             asking = asyncio.create_task(live.request("intval", "list"))
             await page.reply(await page.asked("list"))
+            await asking
+
+
+async def test_a_request_that_nobody_awaits_any_more_is_not_sent():
+    """What is cancelled before there is a connection stays unsent."""
+    async with Peer() as peer:
+        url, port = peer.url, peer.port
+    async with connect(url, options=quick()) as live:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(live.request("intval", "create", {"data": A}), 0.01)
+        asking = asyncio.create_task(live.request("intval", "list"))
+        async with Peer(port=port) as peer:
+            page = await peer.visitor()
+            await page.reply(await page.asked("list"), data=[])
             await asking
 
 
