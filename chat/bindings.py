@@ -35,4 +35,4 @@ class PresenceBinding(OfRoom, WebsocketBinding):
     fields = ["handle"]
 
     def has_permission(self, user, action, pk):
-        return action in ("subscribe", "list", "retrieve", "here", "gone")
+        return action in ("subscribe", "list", "retrieve", "here")

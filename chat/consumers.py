@@ -27,12 +27,6 @@ class PresenceConsumer(PresenceBinding.consumer):
         Presence.renew(room_of(self), **said.validated_data)
         return None, 200
 
-    @action()
-    def gone(self, key, **kwargs):
-        """This page is left."""
-        Presence.objects.filter(key=serializers.UUIDField().run_validation(key)).delete()
-        return None, 200
-
 
 class Here(serializers.Serializer):
     key = serializers.UUIDField()

@@ -10,4 +10,5 @@ urlpatterns = [
     path("", views.about, name="about"),
     path("new/", views.new, name="new"),
     path("<label:label>/", views.room, name="room"),
+    path("<label:label>/gone/", views.gone, name="gone"),
 ]

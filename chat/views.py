@@ -1,7 +1,12 @@
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+from rest_framework.fields import UUIDField
+from rest_framework.serializers import ValidationError
 
-from .models import Message, Room
+from .models import Message, Presence, Room
 
 #: Rooms that the first page lists.
 LISTED = 20
@@ -24,3 +29,15 @@ def room(request, label):
     """A room, made at the first visit, with its last messages and who is here."""
     limits = {name: Message._meta.get_field(name).max_length for name in ("handle", "message")}
     return render(request, "chat/room.html", {"room": Room.objects.visit(label), "limits": limits})
+
+
+@csrf_exempt  # Who knows the key is the page.
+@require_POST
+def gone(request, label):
+    """A page is left. By HTTP: a request on a websocket may end with it, and that with its page."""
+    try:
+        key = UUIDField().run_validation(request.POST.get("key"))
+    except ValidationError:
+        return HttpResponse(status=400)
+    Presence.objects.filter(key=key, room__label=label).delete()
+    return HttpResponse(status=204)

@@ -22,7 +22,7 @@ export class Presence {
     stream.on("change", () => this.draw());
     stream.on("state", ({ state }) => state === "live" && this.here());
     window.setInterval(() => this.here(), RENEW);
-    window.addEventListener("pagehide", () => this.#say("gone"));
+    window.addEventListener("pagehide", () => this.#gone());
     // A page that comes back as it was left, by the browser's "back".
     window.addEventListener("pageshow", ({ persisted }) => persisted && this.here());
     this.draw();
@@ -31,7 +31,14 @@ export class Presence {
   /** Say so now: the name was given, or changed. */
   here() {
     const handle = this.#handle();
-    if (handle !== "") this.#say("here", { handle });
+    if (handle === "" || this.#stream.state !== "live") return;
+    // If it fails it is said again soon, and until then nobody would have to know.
+    this.#stream.request("here", { key: this.#key, handle }).catch(() => {});
+  }
+
+  /** The page is left, and its websocket with it; a beacon outlives them. */
+  #gone() {
+    navigator.sendBeacon("gone/", new URLSearchParams({ key: this.#key }));
   }
 
   draw() {
@@ -47,14 +54,5 @@ export class Presence {
         return item;
       }),
     );
-  }
-
-  /**
-   * @param {"here" | "gone"} action
-   * @param {object} [more]
-   */
-  #say(action, more) {
-    // Said again soon; until then there is nothing that anybody would have to know of.
-    if (this.#stream.state === "live") this.#stream.request(action, { key: this.#key, ...more }).catch(() => {});
   }
 }

@@ -135,6 +135,21 @@ def test_a_lease_is_renewed_by_its_key():
     assert timezone.now() < again.expires_at <= timezone.now() + LEASE
 
 
+def test_a_page_that_is_left_is_gone():
+    """A page's beacon, which brings its key and no token, ends its presence in that room."""
+    room, keys = Room.objects.visit("lobby"), [uuid4(), uuid4()]
+    for key in keys:
+        Presence.renew(room, "Ada", key)
+    browser = Client(enforce_csrf_checks=True)
+    assert browser.post("/chat/attic/gone/", {"key": keys[0]}).status_code == 204
+    assert Presence.objects.count() == 2
+    assert browser.post("/chat/lobby/gone/", {"key": keys[0]}).status_code == 204
+    assert [presence.key for presence in Presence.objects.all()] == keys[1:]
+    for nonsense in ({}, {"key": "x"}, {"key": "\0"}):
+        assert browser.post("/chat/lobby/gone/", nonsense).status_code == 400
+    assert browser.get("/chat/lobby/gone/").status_code == 405
+
+
 def test_expired_presence_goes():
     """The job removes those whose lease is over, and nobody else."""
     room = Room.objects.visit("lobby")
