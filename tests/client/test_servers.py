@@ -1,6 +1,7 @@
 """The Python client with real servers: rows, writes, restarts."""
 
 import asyncio
+import ssl
 
 import pytest
 from channels.db import database_sync_to_async as in_database
@@ -10,6 +11,7 @@ from django.test import Client as Browser
 from databinding.client import ClosedError, RequestError, connect
 from tests.client.peer import PATIENCE, eventually, quick
 from tests.servers import command, shell
+from tests.tls import proxy
 from values.models import IntegerValue
 
 both = pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
@@ -163,6 +165,23 @@ async def test_many_rows_and_a_consumer_that_sleeps(start_server, database):
         change = await anext(changes)
         assert len(change.updated) == 2000
         assert {(event.before["value"], event.data["value"]) for event in change} == {(0, 20)}
+
+
+async def test_over_tls(start_server, tmp_path):
+    """wss works with an authority of one's own, and only with one that is trusted."""
+    await IntegerValue.objects.acreate(pk=1, name="pump", value=1)
+    server = await asyncio.to_thread(start_server)
+    async with proxy(server.port, tmp_path) as port:
+        url = f"https://127.0.0.1:{port}/stream/"
+        trusting = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+        trusting.verify_flags &= ~ssl.VERIFY_X509_STRICT  # It lacks what authorities have.
+        async with connect(url, ssl=trusting) as live:
+            ints = live.stream("intval")
+            await ints.ready()
+            assert ints.rows == await stored()
+        async with connect(url, options=quick()) as live:
+            await eventually(lambda: live.status.reason is not None)
+            assert "CERTIFICATE_VERIFY_FAILED" in live.status.reason
 
 
 @both
