@@ -32,8 +32,8 @@ DELETE = "delete"
 class Window(NamedTuple):
     """The first `limit` rows of these groups, in their binding's order.
 
-    `Rows` holds it as a group of its own, whose members it is told (`Rows.hide`, `Rows.show`): that a row has
-    changed doesn't say by itself which rows are the first now.
+    `Rows` holds it as a group of its own, whose members it is told (`Rows.hide`, `Rows.show`):
+    that a row has changed doesn't say by itself which rows are the first now.
     """
 
     groups: tuple[str, ...]
@@ -271,6 +271,12 @@ class Rows:
     def windows(self) -> list[Window]:
         """The windows that are held."""
         return [name for name in self.groups if isinstance(name, Window)]
+
+    def order(self, window: Window) -> list[Key]:
+        """The keys of a window's rows, in the binding's order."""
+        members = self.groups[window]
+        assert isinstance(members, WindowMembers)
+        return members.order
 
     def take_changed(self) -> set[Group]:
         changed, self._changed = self._changed, set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -24,6 +25,9 @@ from databinding.locks import gave_up
 logger = logging.getLogger("databinding")
 
 T = TypeVar("T")
+
+#: Makes a queryset, for which it may ask the database.
+Ask = Callable[[], QuerySet[Any]]
 
 #: What a database that is away or busy raises. A faulty query may raise the same.
 DATABASE_AWAY = (OperationalError, InterfaceError)
@@ -93,33 +97,37 @@ class Reader:
         Raises what the binding's querysets raise.
         """
         if None in texts:
-            change = self.all(binding, rows.held())
+            change = self.all(binding, rows.held(), rows)
             windows = rows.windows()
         else:
             change = self.keys(binding, [text for text in texts if text is not None])
             windows = _touched(rows, change)
         if not windows:
             return change
-        places = {window: self._first(binding, window) for window in windows}
-        read = {row.key: row.fragment for row in change.rows}
+        places = self._places(binding, rows, windows)
+        read = {row.key: row for row in change.rows}
         held = {} if change.complete else rows.fragments
         wanted = {key for keys in places.values() for key in keys}
         more = self._by_keys(
             binding, [key for key in wanted if key not in read and key not in held]
         )
-        read.update((row.key, row.fragment) for row in more)
-        shown = {
-            window: [
-                (key, fragment)
-                for key in keys
+        read.update((row.key, row) for row in more)
+        gone = wanted - read.keys() if change.complete else set(change.gone)
+
+        def shown(window: Window) -> Iterator[tuple[Key, str]]:
+            for key in places[window]:
+                row = read.get(key)
+                groups = row.groups if row else None
+                if key in gone or (groups is not None and groups.isdisjoint(window.groups)):
+                    continue
                 # One that can't be read stays as it was, or away.
-                if (fragment := read.get(key) or rows.fragments.get(key)) is not None
-            ]
-            for window, keys in places.items()
-        }
+                fragment = (row and row.fragment) or rows.fragments.get(key)
+                if fragment is not None:
+                    yield key, fragment
+
         if change.complete:
             change = change._replace(rows=change.rows + more)
-        return change._replace(windows=shown)
+        return change._replace(windows={window: list(shown(window)) for window in windows})
 
     def keys(self, binding: type[Binding], texts: Collection[str]) -> Change:
         """The rows with these keys (as the journal holds them), and which are gone."""
@@ -133,15 +141,34 @@ class Reader:
         there = {row.key for row in rows}
         return Change(rows, [key for key in wanted if key not in there])
 
-    def all(self, binding: type[Binding], groups: Collection[str]) -> Change:
-        """Every row that is in one of these groups. Raises what the binding's querysets raise."""
+    def all(
+        self, binding: type[Binding], groups: Collection[str], held: Rows | None = None
+    ) -> Change:
+        """Every row that is in one of these groups.
+
+        Raises what `get_queryset` raises. So it does with `rows`, unless the groups are held: then
+        one whose rows can't be asked for keeps those that it has, as far as they are still its own.
+        """
         constant = binding.constant_groups()
         if constant is not None and constant.isdisjoint(groups):
             return Change([], [], complete=True)
         rows: dict[Key, Row] = {}
-        for queryset in _querysets(binding, groups):
-            for row in self._scan(binding, queryset, groups):
-                rows[row.key] = row
+        for group in groups:
+            try:
+                queryset = self._guarded(partial(binding.of_group, group))
+            except Exception as error:
+                if held is None:
+                    raise
+                self._pass_over(binding, error)
+                found = self._by_keys(binding, list(held.groups[group].present), groups)
+            else:
+                if queryset is None:
+                    # rows() doesn't say: ask every row which groups it is in.
+                    found = self._scan(binding, binding.queryset, groups)
+                    rows = {row.key: row for row in found}
+                    break
+                found = self._scan(binding, queryset.all, groups)
+            rows.update((row.key, row) for row in found)
         return Change(list(rows.values()), [], complete=True)
 
     def owe(self, binding: type[Binding], key: Key | None) -> None:
@@ -151,10 +178,12 @@ class Reader:
 
     def page(self, binding: type[Binding], after: Key | None, size: int) -> list[Row]:
         """The next rows by primary key of a binding whose rows are all in the same groups."""
-        queryset = binding.queryset().order_by("pk")
-        if after is not None:
-            queryset = queryset.filter(pk__gt=after)
-        return self._scan(binding, queryset[:size])
+
+        def ask() -> QuerySet[Any]:
+            rows = binding.queryset().order_by("pk")
+            return (rows if after is None else rows.filter(pk__gt=after))[:size]
+
+        return self._scan(binding, ask)
 
     def load(
         self, binding: type[Binding], rows: Rows, names: Collection[Group]
@@ -172,7 +201,7 @@ class Reader:
     def _load_window(
         self, binding: type[Binding], rows: Rows, window: Window
     ) -> list[tuple[Key, str]]:
-        keys = self._first(binding, window)
+        keys = self._first(binding, *window)
         missing = [key for key in keys if key not in rows.fragments]
         read = {row.key: row.fragment for row in self._by_keys(binding, missing)}
         found = ((key, rows.fragments.get(key) or read.get(key)) for key in keys)
@@ -184,7 +213,7 @@ class Reader:
         constant = binding.constant_groups()
         if constant is not None and not constant.isdisjoint(groups) and binding.sees_all():
             large = any(isinstance(members, RecentMembers) for members in rows.groups.values())
-            if large or self._guarded(binding.queryset().count) > settings.GROUP_LIMIT:
+            if large or self._guarded(lambda: binding.queryset().count()) > settings.GROUP_LIMIT:
                 return {group: None if group in constant else [] for group in groups}
         found: dict[str, list[tuple[Key, str]] | None] = {group: [] for group in groups}
         for row in self.all(binding, groups).rows:
@@ -193,10 +222,33 @@ class Reader:
                     found[group].append((row.key, row.fragment))  # type: ignore[union-attr]
         return found
 
-    def _first(self, binding: type[Binding], window: Window) -> list[Key]:
-        """The keys of a window's rows, in its order."""
-        keys = binding.ordered(window.groups).values_list("pk", flat=True)[: window.limit]
-        return [binding.wire_key(key) for key in self._guarded(lambda: list(keys))]
+    def _places(
+        self, binding: type[Binding], rows: Rows, windows: Iterable[Window]
+    ) -> dict[Window, list[Key]]:
+        """What windows show now, in order; of one whose rows can't be asked for, what it did."""
+        limits: dict[tuple[str, ...], int] = {}
+        for window in windows:
+            limits[window.groups] = max(window.limit, limits.get(window.groups, 0))
+        first: dict[tuple[str, ...], list[Key]] = {}
+        for groups, limit in limits.items():
+            try:
+                # One query for all lengths: those are the clients' choice.
+                first[groups] = self._first(binding, groups, limit)
+            except Exception as error:
+                self._pass_over(binding, error)
+        return {
+            window: first[window.groups][: window.limit]
+            if window.groups in first
+            else rows.order(window)
+            for window in windows
+        }
+
+    def _first(self, binding: type[Binding], groups: tuple[str, ...], limit: int) -> list[Key]:
+        """The keys of the first rows of these groups, in the binding's order."""
+        keys = self._guarded(
+            lambda: list(binding.ordered(groups).values_list("pk", flat=True)[:limit])
+        )
+        return [binding.wire_key(key) for key in keys]
 
     # Faults
 
@@ -211,15 +263,22 @@ class Reader:
             raise error  # The table is locked; each row of it would be waited for anew.
         self.raise_if_away(error)
 
+    def _pass_over(self, binding: type[Binding], error: Exception) -> None:
+        """Some rows of a binding stay as they were; all of it is to be read again."""
+        self._raise_if_hopeless(error)
+        logger.error("%s: rows() can't be asked.", binding.__qualname__, exc_info=error)
+        self.owe(binding, None)
+
     def _guarded(self, read: Callable[[], T]) -> T:
         # A savepoint: after a failed statement PostgreSQL refuses all others until it is undone.
+        # Querysets are made inside, too: what a developer makes them of may ask the database.
         with transaction.atomic(using=self.journal.alias):
             return read()
 
     def _rendered(
-        self, binding: type[Binding], queryset: QuerySet[Any], groups: Collection[str] | None
+        self, binding: type[Binding], ask: Ask, groups: Collection[str] | None
     ) -> list[Row]:
-        rows = self._guarded(lambda: list(_render(binding, queryset, groups)))
+        rows = self._guarded(lambda: list(_render(binding, ask(), groups)))
         for row in rows:
             if row.fragment is None:
                 self.owe(binding, row.key)
@@ -228,16 +287,18 @@ class Reader:
     def _scan(
         self,
         binding: type[Binding],
-        queryset: QuerySet[Any],
+        ask: Ask,
         groups: Collection[str] | None = None,
     ) -> list[Row]:
         """All rows of a queryset; where one can't even be read, they are read by their keys."""
         try:
-            return self._rendered(binding, queryset, groups)
+            return self._rendered(binding, ask, groups)
         except Exception as error:
             self._raise_if_hopeless(error)
-            keys = self._guarded(lambda: list(queryset.values_list("pk", flat=True)))
-            return self._by_keys(binding, keys, groups)
+            keys = self._guarded(lambda: list(ask().values_list("pk", flat=True)))
+            places = {binding.wire_key(key): place for place, key in enumerate(keys)}
+            rows = self._by_keys(binding, keys, groups)
+            return sorted(rows, key=lambda row: places[row.key])
 
     def _by_keys(
         self,
@@ -258,9 +319,10 @@ class Reader:
     ) -> list[Row]:
         """The rows with these keys; one that can't be read is found by halving."""
         try:
-            return self._rendered(binding, binding.queryset().filter(pk__in=keys), groups)
+            return self._rendered(binding, lambda: binding.queryset().filter(pk__in=keys), groups)
         except Exception as error:
             self._raise_if_hopeless(error)
+            self._guarded(binding.queryset)  # Raises if it is the fault of no row.
             if len(keys) == 1:
                 logger.exception("%s: row %r can't be read.", binding.__qualname__, keys[0])
                 key = keys[0] if isinstance(keys[0], int) else str(keys[0])
@@ -285,16 +347,6 @@ def _touched(rows: Rows, change: Change) -> list[Window]:
     return [
         window for window in windows if window in touched or not touched.isdisjoint(window.groups)
     ]
-
-
-def _querysets(binding: type[Binding], groups: Iterable[str]) -> Iterator[QuerySet[Any]]:
-    for group in groups:
-        queryset = binding.of_group(group)
-        if queryset is None:
-            # The binding can't say which rows a group has: ask every row which groups it is in.
-            yield binding.queryset()
-            return
-        yield queryset
 
 
 def _render(

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from channels.db import database_sync_to_async as in_database
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import override_settings
 
 from databinding import reading
@@ -18,7 +18,7 @@ from databinding.relay import relay_for
 from tests.databinding.clients import Client, Socket, eventually, named
 from tests.databinding.programs import other_program
 from tests.shapes.bindings import Demultiplexer as Shapes
-from tests.shapes.bindings import MessageBinding, NamedBinding, PaperBinding
+from tests.shapes.bindings import LatestBinding, MessageBinding, NamedBinding, PaperBinding
 from tests.shapes.models import Message, Named, Paper, Room
 from tests.talk.bindings import Demultiplexer as Talk
 from tests.talk.bindings import IntegerValueBinding
@@ -122,6 +122,97 @@ async def test_a_stream_whose_queries_fail_stops_no_other(error, monkeypatch, ca
         await client.until("intval", {row.pk: {"name": "a", "value": 1}})
         await second.subscribe("intval")
         assert second.rows["intval"] == client.rows["intval"]
+
+
+@pytest.mark.postgresql
+async def test_a_statement_that_fails_in_a_binding_stops_no_other(monkeypatch):
+    """A queryset made of a failed statement aborts no more than itself: not what comes after it."""
+    room = await in_database(Room.objects.create)(name="1")
+    await in_database(Message.objects.create)(room=room, text="a")
+    whole = MessageBinding.get_queryset
+    failing = False
+
+    def get_queryset(cls):
+        if failing:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+        return whole()
+
+    monkeypatch.setattr(MessageBinding, "get_queryset", classmethod(get_queryset))
+    route, other = ({"kwargs": {"rooms": str(pk)}} for pk in (room.pk, room.pk + 1))
+    async with Client(Shapes, url_route=route) as client, Client(Shapes, url_route=other) as second:
+        await client.subscribe("message")
+        await client.subscribe("latest")
+        failing = True
+        message = await in_database(Message.objects.create)(room=room, text="b")
+        while message.pk not in client.rows["latest"]:
+            await client.receive()
+        refused, reply = await asyncio.gather(
+            second.ask("message", "subscribe"), client.ask("member", "subscribe")
+        )
+        assert (refused["response_status"], reply["response_status"]) == (500, 200)
+
+
+@pytest.mark.postgresql
+async def test_a_statement_that_takes_too_long_in_a_binding_stops_no_pass(monkeypatch):
+    """A statement that the database cancels is its binding's fault; the database isn't away."""
+
+    def rows(cls, group):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 10; SELECT pg_sleep(60)")
+
+    monkeypatch.setattr(MessageBinding, "rows", classmethod(rows))
+    failures = relay_for("default").tally.failures
+    async with Client(Shapes) as client:
+        reply = await client.ask("message", "subscribe")
+        assert reply["response_status"] == 500
+    assert relay_for("default").tally.failures == failures
+
+
+async def test_a_group_that_cannot_be_asked_for_stops_no_other(monkeypatch):
+    """Where all rows are read anew, a group whose rows() fails keeps those that are its own."""
+    first, second = [await in_database(Room.objects.create)(name=name) for name in "ab"]
+    for text in "xy":
+        await in_database(Message.objects.create)(room=first, text=text)
+
+    def rows(cls, group):
+        if failing and group == f"room-{first.pk}":
+            raise Room.DoesNotExist
+        return LatestBinding.rows(group)
+
+    failing = False
+    monkeypatch.setattr(MessageBinding, "rows", classmethod(rows))
+    route = {"kwargs": {"rooms": f"{first.pk}-{second.pk}"}}
+    async with Client(Shapes, url_route=route) as client:
+        await client.subscribe("message")
+        failing = True
+        with override_settings(DATABINDING={"KEY_LIMIT": 1}):
+            await in_database(Message.objects.filter(text="y").delete)()
+            await in_database(Message.objects.bulk_create)(
+                [Message(room=second, text=text) for text in "vw"]
+            )
+            while {row["text"] for row in client.rows["message"].values()} != set("vwx"):
+                await client.receive()
+
+
+@pytest.mark.sqlite
+async def test_pages_of_a_large_group_with_a_row_that_cannot_be_read(monkeypatch):
+    """A row that can't be read makes no other come twice or not at all, whatever their order."""
+
+    def fill():
+        for _ in range(20):
+            Paper.objects.create(amount=1)
+        bad = Paper.objects.order_by("pk")[3].pk.hex
+        sql(f"UPDATE shapes_paper SET day = '2024-02-31' WHERE id = '{bad}'")
+
+    await in_database(fill)()
+    monkeypatch.setattr(Paper._meta, "ordering", ["-pk"])
+    with override_settings(DATABINDING={"GROUP_LIMIT": 5, "SNAPSHOT_CHUNK": 6}):
+        async with Client(Shapes) as client:
+            await client.subscribe("paper")
+            pages = [frame["payload"].get("items", []) for frame in client.frames]
+            assert [len(page) for page in pages] == [0, 5, 6, 6, 2]
+            assert len(client.rows["paper"]) == 19
 
 
 async def test_a_binding_that_fails_later_is_read_again(monkeypatch):

@@ -209,6 +209,52 @@ async def test_a_classic_delete_tells_nothing_of_where_the_row_went(rooms):
         assert payload["data"]["text"] == "a"
 
 
+async def test_a_room_that_is_gone_stops_no_other(rooms, monkeypatch):
+    """Where rows() fails for one group, its window loses what left, and others go on."""
+
+    def rows(cls, group):
+        return Room.objects.get(pk=group.removeprefix("room-")).message_set.filter(hidden=False)
+
+    monkeypatch.setattr(LatestBinding, "rows", classmethod(rows))
+    async with client(rooms[0]) as first, client(rooms[1]) as second:
+        await first.subscribe("latest", room=rooms[0])
+        await second.subscribe("latest", room=rooms[1])
+        await change("b", room=rooms[1], text="x")
+        await until(second, "xz")
+        await in_database(Room.objects.filter(pk=rooms[0]).delete)()
+        await create(rooms[1], "y")
+        await until(second, "xyz")
+        await until(first, "")
+
+
+async def test_a_row_that_left_a_window_that_cannot_be_asked_for(rooms, monkeypatch):
+    """A row that moves to another room leaves also a window whose rows() fails just then."""
+    async with client(rooms[0]) as page:
+        await page.subscribe("latest", room=rooms[0])
+        monkeypatch.setattr(LatestBinding, "rows", classmethod(lambda cls, group: 1 / 0))
+        await change("a", room=rooms[1], text="secret")
+        await until(page, "bc")
+        await change("c", hidden=True)
+        await until(page, "b")
+        assert "secret" not in str(page.frames)
+
+
+async def test_windows_of_all_lengths_are_one_query(rooms, monkeypatch):
+    """However many lengths clients ask for, a change costs one query for their group."""
+    asked = []
+    ordered = LatestBinding.ordered
+    async with client(rooms[0]) as short, client(rooms[0]) as long:
+        await short.subscribe("latest", room=rooms[0], limit=2)
+        await long.subscribe("latest", room=rooms[0], limit=4)
+        monkeypatch.setattr(
+            LatestBinding, "ordered", lambda groups: asked.append(groups) or ordered(groups)
+        )
+        await create(rooms[0], "aa")
+        await until(long, ["a", "aa", "b", "c"])
+        await until(short, ["a", "aa"])
+        assert asked == [(f"room-{rooms[0]}",)]
+
+
 def test_a_window_needs_rows(rooms):
     """A binding with an order whose groups depend on the row can't do without rows()."""
     with pytest.MonkeyPatch.context() as patch:
