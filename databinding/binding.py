@@ -27,7 +27,7 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.serializers.python import Serializer as PythonSerializer
 from django.db import router
-from django.db.models import Model, Prefetch, Q, QuerySet
+from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
 
 from databinding.difference import Key
 
@@ -214,12 +214,14 @@ class Binding:
 
     @classmethod
     def of_group(cls, group: str) -> QuerySet[Any] | None:
-        """`rows`, on the writers' database, without those that `get_queryset` hides."""
+        """`rows`, each once, as `get_queryset` gives them; without those that it hides."""
         rows = cls.rows(group)
         if rows is None:
             return None
-        if cls.sees_all():
-            return cls.prepared(rows)
+        queryset = cls.get_queryset().query
+        plain = not queryset.annotations and not queryset.extra
+        if plain and cls.sees_all() and not _repeats(rows):
+            return cls.prepared(rows)  # The same, in a simpler query.
         return cls.queryset().filter(pk__in=rows.order_by().using(cls.alias()).values("pk"))
 
     @classmethod
@@ -299,6 +301,15 @@ def distinct_names(names: Iterable[str], whose: str) -> frozenset[str]:
     if isinstance(names, str):
         raise TypeError(f"{whose} must give a list of names, not the string {names!r}.")
     return frozenset(names)
+
+
+def _repeats(rows: QuerySet[Any]) -> bool:
+    """May a row come more than once? So it may by a join that isn't to the one row it refers to."""
+    joins = (getattr(table, "join_field", None) for table in rows.query.alias_map.values())
+    return not rows.query.distinct and any(
+        join is not None and not isinstance(join, ForeignObject) and not join.one_to_one
+        for join in joins
+    )
 
 
 def bindings_of(alias: str) -> Iterator[type[Binding]]:

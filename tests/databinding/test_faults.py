@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.db import OperationalError, connection
+from django.db.models.functions import Length
 from django.test import override_settings
 
 from databinding import reading
@@ -213,6 +214,25 @@ async def test_pages_of_a_large_group_with_a_row_that_cannot_be_read(monkeypatch
             pages = [frame["payload"].get("items", []) for frame in client.frames]
             assert [len(page) for page in pages] == [0, 5, 6, 6, 2]
             assert len(client.rows["paper"]) == 19
+
+
+async def test_rows_are_read_as_the_queryset_gives_them(monkeypatch):
+    """What get_queryset adds to its rows is there also when a group is loaded by rows()."""
+    room = await in_database(Room.objects.create)(name="1")
+    message = await in_database(Message.objects.create)(room=room, text="abc")
+
+    def get_queryset(cls):
+        return Message.objects.annotate(size=Length("text"))
+
+    def serialize_data(self, instance):
+        return {"size": instance.size}
+
+    monkeypatch.setattr(MessageBinding, "get_queryset", classmethod(get_queryset))
+    monkeypatch.setattr(MessageBinding, "serialize_data", serialize_data)
+    monkeypatch.setattr(MessageBinding, "rows", LatestBinding.rows)
+    async with Client(Shapes, url_route={"kwargs": {"rooms": str(room.pk)}}) as client:
+        await client.subscribe("message")
+        assert client.rows["message"] == {message.pk: {"size": 3}}
 
 
 async def test_a_binding_that_fails_later_is_read_again(monkeypatch):

@@ -11,7 +11,7 @@ from databinding.relay import relay_for
 from databinding.testing import assert_groups_agree
 from tests.databinding.clients import Client
 from tests.shapes.bindings import Demultiplexer, LatestBinding
-from tests.shapes.models import Message, Room
+from tests.shapes.models import Message, Room, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -253,6 +253,26 @@ async def test_windows_of_all_lengths_are_one_query(rooms, monkeypatch):
         await until(long, ["a", "aa", "b", "c"])
         await until(short, ["a", "aa"])
         assert asked == [(f"room-{rooms[0]}",)]
+
+
+async def test_joins_repeat_no_row(rooms, monkeypatch):
+    """A row that rows() gives once for each of its tags takes one place, and is listed once."""
+
+    def rows(cls, group):
+        return Message.objects.filter(room_id=group.removeprefix("room-"), tags__name="t")
+
+    def tag():
+        tags = [Tag.objects.create(name="t") for _ in range(3)]
+        for message in Message.objects.all():
+            message.tags.set(tags)
+
+    monkeypatch.setattr(LatestBinding, "rows", classmethod(rows))
+    await in_database(tag)()
+    async with client(rooms[0]) as page:
+        await page.subscribe("latest", room=rooms[0])
+        assert texts(page) == ["a", "b", "c"]
+        listed = await page.ask("latest", "list")
+        assert [item["data"]["text"] for item in listed["data"]] == list("ecadb")
 
 
 def test_a_window_needs_rows(rooms):
