@@ -2,12 +2,14 @@
 
 import asyncio
 import ssl
+from uuid import uuid4
 
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
+from chat.models import Message, Room
 from databinding.client import ClosedError, RequestError, connect
 from tests.client.peer import PATIENCE, eventually, quick
 from tests.servers import command, shell
@@ -165,6 +167,35 @@ async def test_many_rows_and_a_consumer_that_sleeps(start_server, database):
         change = await anext(changes)
         assert len(change.updated) == 2000
         assert {(event.before["value"], event.data["value"]) for event in change} == {(0, 20)}
+
+
+async def test_a_window_is_live(start_server):
+    """Of a stream with an order the latest rows are held; one that enters pushes one out."""
+    room = await Room.objects.acreate(label="quiet", name="quiet")
+    for text in "abc":
+        await Message.objects.acreate(room=room, handle="ana", message=text)
+    server = await asyncio.to_thread(start_server)
+    async with connect(f"{server.websocket_url}/chat/quiet/", options=quick()) as live:
+        chat = live.stream("chat", {"limit": 2})
+        changes = aiter(chat)
+        assert {event.data["message"] for event in (await anext(changes)).created} == {"b", "c"}
+        await Message.objects.acreate(room=room, handle="bob", message="d")
+        change = await anext(changes)
+        assert [event.data["message"] for event in change.created] == ["d"]
+        assert [event.before["message"] for event in change.deleted] == ["b"]
+        server.kill()
+        await Message.objects.acreate(room=room, handle="bob", message="e")
+        await asyncio.to_thread(server.start)
+        change = await anext(changes)
+        assert not change.reset
+        assert {row["message"] for row in chat.rows.values()} == {"d", "e"}
+        with pytest.raises(ValueError, match="other parameters"):
+            live.stream("chat", {"limit": 3})
+        sent = await live.request(
+            "chat", "create", {"data": {"handle": "eva", "message": "f", "key": str(uuid4())}}
+        )
+        assert sent.status == 201
+        assert {row["message"] for row in chat.rows.values()} == {"e", "f"}
 
 
 async def test_over_tls(start_server, tmp_path):
