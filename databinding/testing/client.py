@@ -2,6 +2,10 @@
 
 It reconnects by itself, to whichever server, and resumes, as a page does; what it is told to do
 besides is in `databinding.testing.program`.
+
+It shares the applying of frames with `databinding.client` (see `copy`), but not the connection:
+that one must never be caught stalling, withholding acknowledgements or breaking off, and this one
+is there to do so, and to take offence at what that one passes over.
 """
 
 from __future__ import annotations
