@@ -11,8 +11,8 @@ from django.utils import timezone
 LEASE = timedelta(seconds=90)
 
 
-class RoomManager(models.Manager):
-    def new(self):
+class RoomManager(models.Manager["Room"]):
+    def new(self) -> "Room":
         """A room with a readable label that no other room has."""
         while True:
             label = generate_slug(3)
@@ -22,11 +22,11 @@ class RoomManager(models.Manager):
             except IntegrityError:
                 continue  # Somebody was faster; there are hundreds of millions of labels.
 
-    def visit(self, label):
+    def visit(self, label: str) -> "Room":
         """The room of this label, which its first visitor makes."""
         return self.get_or_create(label=label, defaults={"name": label})[0]
 
-    def latest_first(self):
+    def latest_first(self) -> models.QuerySet["Room"]:
         """Those that were written in, with `last`, the time of their last message."""
         theirs = Message.objects.filter(room=models.OuterRef("pk")).order_by("-timestamp")
         rooms = self.annotate(last=models.Subquery(theirs.values("timestamp")[:1]))
@@ -40,10 +40,10 @@ class Room(models.Model):
 
     objects = RoomManager()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def get_absolute_url(self):
+    def get_absolute_url(self) -> str:
         return reverse("chat:room", args=[self.label])
 
 
@@ -59,7 +59,7 @@ class Message(models.Model):
         ordering = ["timestamp", "pk"]
         indexes = [models.Index(fields=["room", "-timestamp", "-id"], name="chat_message_newest")]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.handle}: {self.message[:60]}"
 
 
@@ -72,11 +72,11 @@ class Presence(models.Model):
     key = models.UUIDField(unique=True)
     expires_at = models.DateTimeField(db_index=True)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.handle} in {self.room_id}"
 
     @classmethod
-    def renew(cls, room, handle, key):
+    def renew(cls, room: Room, handle: str, key: uuid.UUID) -> "Presence":
         """Say that this page is here, for another `LEASE`."""
         lease = {"room": room, "handle": handle, "expires_at": timezone.now() + LEASE}
         return cls.objects.update_or_create(key=key, defaults=lease)[0]

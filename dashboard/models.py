@@ -9,5 +9,5 @@ class PeriodicJob(models.Model):
     #: Who does it has it until then; whoever dies over it holds nobody up for longer.
     leased_until = models.DateTimeField(null=True)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.path

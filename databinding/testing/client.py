@@ -68,6 +68,7 @@ class Client:
         *,
         chance: Random,
         broken: Broken,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
         arrivals: Arrivals | None = None,
     ) -> None:
         self.name = name
@@ -79,6 +80,7 @@ class Client:
         self._report = report
         self._chance = chance
         self._broken = broken
+        self._parameters = parameters or {}
         self._arrivals = arrivals
         self._reading = asyncio.Event()
         self._reading.set()
@@ -199,7 +201,7 @@ class Client:
 
     async def _subscribe(self, socket: ClientConnection, stream: str) -> None:
         copy = self.copies[stream]
-        asked: dict[str, Any] = {"request_id": stream}
+        asked: dict[str, Any] = {"request_id": stream, **self._parameters.get(stream, {})}
         if copy.window is not None:
             asked["window"] = copy.window
         if copy.cursor is not None:

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 from typing import Any
@@ -52,12 +52,13 @@ class Stream:
 
     `rows` says what the database holds for a client of some groups, as {pk: data} in the wire's
     forms (`rows_of` makes it from a binding); it is called in a thread. `invariants` are asked in
-    every state that a client is shown.
+    every state that a client is shown. `parameters` go with every subscription.
     """
 
     name: str
     rows: Callable[[frozenset[str]], Rows]
     invariants: Sequence[Invariant] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,15 @@ class Fault:
     seconds: float = 0.0
 
 
-def rows_of(binding: type[Binding]) -> Callable[[frozenset[str]], Rows]:
-    """What clients of some groups are to hold of a binding, asked of every row anew."""
+def rows_of(
+    binding: type[Binding], *, limit: int | None = None
+) -> Callable[[frozenset[str]], Rows]:
+    """What clients of some groups are to hold of a binding, asked of every row anew.
+
+    Of a window, that is `limit` rows, or as many as the binding says.
+    """
+    if limit is None and binding.order_by:
+        limit = binding.limit
 
     def rows(groups: frozenset[str]) -> Rows:
         seen = (
@@ -99,7 +107,7 @@ def rows_of(binding: type[Binding]) -> Callable[[frozenset[str]], Rows]:
         )
         return {
             binding.key(instance): json.loads(binding.fragment(instance))
-            for instance in islice(seen, binding.limit if binding.order_by else None)
+            for instance in islice(seen, limit)
         }
 
     return rows
@@ -246,6 +254,7 @@ class Oracle:
             *(f"client {number}", visitor, copies, self._urls, self.report),
             chance=chance,
             broken=broken,
+            parameters={one.name: one.parameters for one in self._streams},
             arrivals=arrivals,
         )
 
