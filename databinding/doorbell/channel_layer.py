@@ -129,9 +129,6 @@ class Carrier:
                 retry = min(self.RETRY_MOST, self.RETRY_FIRST if self.up else 2 * retry)
                 retry = retry or self.RETRY_FIRST
                 self.up = False
-            finally:
-                with self._lock:
-                    self._session = None
             if self._ending.wait(retry):
                 return
 
@@ -169,6 +166,15 @@ class _Session:
         self._layer = channel_layers.make_backend(settings.DOORBELL)
         with carrier._lock:
             carrier._session = self
+        try:
+            await self._work()
+        finally:
+            # Before the loop is closed: nobody may wake it any more.
+            with carrier._lock:
+                carrier._session = None
+
+    async def _work(self) -> None:
+        carrier = self.carrier
         tasks = [asyncio.create_task(self._ring())]
         if carrier._listener is not None:
             channel = await _in_time(self._layer.new_channel())
@@ -204,7 +210,8 @@ class _Session:
                 await _in_time(self._layer.group_send(GROUP, message))
                 carrier.rung += 1
                 self._works()
-            if self._ended or carrier._ending.is_set():
+            # What was rung while this ring was under way isn't left behind by a process that ends.
+            if self._ended or (carrier._ending.is_set() and not carrier._waiting):
                 return
             if aliases:
                 await asyncio.sleep(carrier.PAUSE)

@@ -1,5 +1,6 @@
 """The doorbell over a channel layer: it reaches others, and harms nobody while it can't."""
 
+import logging
 import threading
 
 import pytest
@@ -145,6 +146,50 @@ def test_redis_paused(database, redis, layers, heard):
     assert carrier.rung <= before + 2
     named = [thread for thread in threading.enumerate() if thread.name == "databinding-doorbell"]
     assert len(named) == 1
+
+
+def test_what_rings_while_a_ring_is_under_way_is_not_lost(redis, layers, heard, monkeypatch):
+    """A process that ends hands on also what was rung while Redis was taking the ring before."""
+    monkeypatch.setattr(channel_layer.Carrier, "TIMEOUT", PATIENCE)
+    monkeypatch.setattr(channel_layer.Carrier, "FLUSH", PATIENCE)
+    carrier = channel_layer.carrier()
+    doorbell.ring("default")
+    wait_until(lambda: carrier.rung == 1)
+    redis.pause()
+    doorbell.ring("default")
+    wait_until(lambda: not carrier._waiting)
+    doorbell.ring("default")
+    resuming = threading.Timer(0.1, redis.resume)
+    resuming.start()
+    carrier.stop()
+    resuming.join()
+    assert (carrier.rung, carrier._waiting) == (3, set())
+
+
+def test_a_ring_just_as_the_layer_fails(redis, layers, heard, caplog):
+    """Who rings while the failure of the layer is being logged isn't told of it either."""
+    failed = []
+
+    class Rings(logging.Handler):
+        def emit(self, record):
+            try:
+                doorbell.ring("default")
+            except Exception as error:
+                failed.append(error)
+            failed.append(None)
+
+    handler = Rings()
+    logger = logging.getLogger("databinding")
+    logger.addHandler(handler)
+    try:
+        doorbell.ring("default")
+        wait_until(lambda: channel_layer.carrier().up)
+        redis.crash()
+        doorbell.ring("default")
+        wait_until(lambda: failed)
+    finally:
+        logger.removeHandler(handler)
+    assert failed[0] is None
 
 
 def test_redis_flushed(database, redis, layers, heard):
