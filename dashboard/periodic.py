@@ -40,8 +40,10 @@ class Runner:
         self._away = False
 
     def start(self):
-        """Begin, unless it has begun or there is nothing to do."""
+        """Begin, unless it has begun, or there is nothing to do, or others do it."""
         if self._thread is not None or not settings.PERIODIC_JOBS:
+            return
+        if not settings.RUN_PERIODIC_JOBS:
             return
         with self._starting:
             if self._thread is None:

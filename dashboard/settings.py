@@ -8,6 +8,7 @@ CSRF_TRUSTED_ORIGINS  comma-separated, `https://…`, behind a proxy that ends T
 DATABASE_URL    a file db.sqlite3 in the checkout by default
 REDIS_URL       the channel layer that carries doorbells between hosts; none by default
 METRICS_TOKEN   what a scraper of /metrics brings; without one nobody is served
+RUN_PERIODIC_JOBS  on by default; off where not the servers, but cron does them
 LOG_LEVEL       INFO by default
 """
 
@@ -107,6 +108,7 @@ PERIODIC_JOBS = {
     "chat.jobs.remove_expired_presence": 5,
     "chat.jobs.remove_empty_rooms": 600,
 }
+RUN_PERIODIC_JOBS = env.bool("RUN_PERIODIC_JOBS", default=True)
 
 # In each process: throttles count there.
 

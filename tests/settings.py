@@ -23,7 +23,7 @@ for alias, database in DATABASES.items():
 DATABASE_ROUTERS = ["tests.elsewhere.routers.Router"]
 
 # Periodic jobs run in processes of their own, not beside the tests in this one.
-PERIODIC_JOBS = {}
+RUN_PERIODIC_JOBS = False
 
 # Apps of the tests: the talk's, as it stands, models of other shapes, and the other database's.
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.talk", "tests.shapes", "tests.elsewhere"]

@@ -133,7 +133,7 @@ def test_the_command_does_each_job_now(notes, capsys, caplog):
     assert capsys.readouterr().out.count("a server is just at it") == 2
 
 
-@override_settings(PERIODIC_JOBS={NOTE: 0.2})
+@override_settings(PERIODIC_JOBS={NOTE: 0.2}, RUN_PERIODIC_JOBS=True)
 def test_a_runner_starts_and_stops(notes):
     """Started twice it is one thread, which ends when it is stopped, and may begin anew."""
     runner = periodic.Runner()
@@ -149,10 +149,11 @@ def test_a_runner_starts_and_stops(notes):
     runner.stop()
 
 
-@override_settings(PERIODIC_JOBS={})
-def test_a_runner_with_nothing_to_do_does_not_start():
-    """Without jobs there is no thread."""
-    periodic.Runner().start()
+@pytest.mark.parametrize(("jobs", "run"), [({}, True), ({NOTE: 60}, False)])
+def test_a_runner_with_nothing_to_do_does_not_start(jobs, run):
+    """Without jobs, or where cron does them, there is no thread."""
+    with override_settings(PERIODIC_JOBS=jobs, RUN_PERIODIC_JOBS=run):
+        periodic.Runner().start()
     assert "periodic" not in [thread.name for thread in threading.enumerate()]
 
 

@@ -69,7 +69,7 @@ def test_a_database_that_says_nothing(start_server, kind):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         url = f"postgres://nobody@127.0.0.1:{port}/nothing"
-        server = start_server(kind, DATABASE_URL=url)
+        server = start_server(kind, DATABASE_URL=url, RUN_PERIODIC_JOBS="off")
 
         async def at_once():
             asked = [asyncio.to_thread(ask, f"{server.url}/readyz") for _ in range(20)]
