@@ -31,6 +31,8 @@ from databinding.difference import (
 )
 from databinding.positions import Cursor, InvalidCursor, Position
 
+_NO_EPOCH = ""
+
 #: A stream's name, and whether its frames are classic.
 Door = tuple[str, bool]
 
@@ -94,8 +96,13 @@ class Audience:
         self._snapshots.clear()
 
     def cursor(self, stream: str, standing: Standing) -> str:
-        """Where a client stands that was told everything up to now."""
-        cursor = Cursor(standing.epoch, self._digest(stream), standing.position)
+        """Where a client stands that was told everything up to now.
+
+        Of no epoch, so that it isn't honoured, while some row can't be told: whoever resumed by it,
+        perhaps at a process that can read the row, would never get it.
+        """
+        epoch = _NO_EPOCH if self.rows.doubtful else standing.epoch
+        cursor = Cursor(epoch, self._digest(stream), standing.position)
         return _signer().sign(cursor.encode())
 
     def position_of(self, stream: str, cursor: str, epoch: str) -> Position | None:

@@ -158,6 +158,8 @@ class Rows:
         self.fragments: dict[Key, str] = {}
         self.index: dict[Key, tuple[Group, ...]] = {}
         self.groups: dict[Group, Members] = {}
+        #: Some row could not be read: it isn't, or may not be, what it is in this state.
+        self.doubtful = False
         self._changed: set[Group] = set()
 
     def load(self, group: Group, number: int, rows: Iterable[tuple[Key, str]]) -> list[Key]:

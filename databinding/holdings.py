@@ -62,6 +62,14 @@ class Holdings:
                     audience.frames(stream, classic, before[audience], standing)
             return news
 
+    def trust(self, binding: type[Binding]) -> None:
+        """Whatever could not be read of a binding is in the changes that come next."""
+        with self.lock:
+            self.rows[binding].doubtful = False
+            for audience in self._audiences.values():
+                if audience.binding is binding:
+                    audience.told = None  # Only cursors that aren't honoured.
+
     def add(
         self,
         binding: type[Binding],

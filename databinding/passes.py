@@ -67,7 +67,7 @@ class Pass:
 
     def load(self, binding: type[Binding], names: Iterable[Group]) -> None:
         """Hold these groups; whatever several jobs of one pass want is best loaded at once."""
-        rows = self.holdings.rows.get(binding) or Rows()
+        rows = self.holdings.rows.setdefault(binding, Rows())
         missing = [name for name in names if name not in rows.groups]
         if missing:
             loaded = self.reader.load(binding, rows, missing)

@@ -86,8 +86,9 @@ class Change(NamedTuple):
 class Reader:
     """Reads in the transaction of one pass, from the database of its journal."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, held: dict[type[Binding], Rows]) -> None:
         self.journal = journal
+        self._held = held
         #: Rows that could not be read or rendered, as texts of their keys; None: the whole binding.
         self.faulty: dict[type[Binding], set[str | None]] = {}
 
@@ -172,9 +173,10 @@ class Reader:
         return Change(list(rows.values()), [], complete=True)
 
     def owe(self, binding: type[Binding], key: Key | None) -> None:
-        """Note what has to be read again, since it couldn't be now."""
+        """Note what has to be read again, since it couldn't be now; until then it is in doubt."""
         text = None if key is None else str(key)
         self.faulty.setdefault(binding, set()).add(text)
+        self._held.setdefault(binding, Rows()).doubtful = True
 
     def page(self, binding: type[Binding], after: Key | None, size: int) -> list[Row]:
         """The next rows by primary key of a binding whose rows are all in the same groups."""

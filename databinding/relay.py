@@ -287,7 +287,7 @@ class _Life:
         relay = self.relay
         began = time.monotonic()
         jobs = [relay._jobs.popleft() for _ in range(len(relay._jobs))]
-        reader = Reader(self.journal)
+        reader = Reader(self.journal, relay.holdings.rows)
         try:
             with self.journal.snapshot():
                 state = self.journal.state()
@@ -348,7 +348,10 @@ class _Life:
         if holdings.standing is not None:
             keys = self._keys_since(holdings.standing, state)
             tally.keys += sum(map(len, (keys or {}).values()))
-        news = holdings.advance(list(self._read(reader, keys, retrying)), standing)
+        changes = list(self._read(reader, keys, retrying))
+        for binding in retrying.keys() - reader.faulty.keys():
+            holdings.trust(binding)
+        news = holdings.advance(changes, standing)
         for binding in retrying:
             self.owed.pop(binding, None)
         if news:

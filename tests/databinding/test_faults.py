@@ -15,7 +15,7 @@ from django.test import override_settings
 from databinding import reading
 from databinding.audience import Audience
 from databinding.conf import settings as conf
-from databinding.relay import relay_for
+from databinding.relay import relay_for, stop_relays
 from tests.databinding.clients import Client, Socket, eventually, named
 from tests.databinding.programs import other_program
 from tests.shapes.bindings import Demultiplexer as Shapes
@@ -249,6 +249,46 @@ async def test_a_binding_that_fails_later_is_read_again(monkeypatch):
             await client.until("intval", {value.pk: {"name": "b", "value": 0}})
             assert client.rows["named"] == {"a": {"value": 0}}
         await client.until("named", {"a": {"value": 4}})
+
+
+async def test_no_cursor_covers_a_row_that_cannot_be_rendered(monkeypatch):
+    """A page that holds a row as it was gets it as it is from a server that can render it."""
+    await in_database(Named.objects.bulk_create)([Named(code="a"), Named(code="b")])
+    whole = NamedBinding.serialize_data
+
+    def serialize_data(self, instance):
+        if instance.value == 7:
+            raise RuntimeError("a fault of this release")
+        return whole(self, instance)
+
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        with monkeypatch.context() as patch:
+            patch.setattr(NamedBinding, "serialize_data", serialize_data)
+            await in_database(Named.objects.filter(code="a").update)(value=7)
+            await in_database(Named.objects.filter(code="b").update)(value=1)
+            await client.until("named", {"a": {"value": 0}, "b": {"value": 1}})
+            await in_database(stop_relays)()
+    async with Client(Shapes) as again:
+        assert not await again.subscribe("named", cursor=client.cursors["named"])
+        assert again.rows["named"] == {"a": {"value": 7}, "b": {"value": 1}}
+
+
+async def test_cursors_are_good_again_once_a_row_can_be_rendered(monkeypatch):
+    """When a faulty row is read at last, the client gets a cursor by which it resumes."""
+    await in_database(Named.objects.create)(code="a")
+    with override_settings(DATABINDING={"CURSOR_INTERVAL": 0.1}):
+        async with Client(Shapes) as client, Client(Shapes) as late:
+            await client.subscribe("named")
+            with monkeypatch.context() as patch:
+                patch.setattr(NamedBinding, "serialize_data", lambda self, instance: 1 / 0)
+                await in_database(Named.objects.update)(value=7)
+                await late.subscribe("named")
+                bad = late.cursors["named"]
+            await client.until("named", {"a": {"value": 7}})
+    async with Client(Shapes) as again:
+        assert not await again.subscribe("named", cursor=bad)
+        assert await again.subscribe("named", cursor=client.cursors["named"])
 
 
 async def test_a_row_that_cannot_be_rendered_leaves_all_the_same(monkeypatch):

@@ -54,7 +54,7 @@ def rows_before_keys():
     make_pass = _Life._pass
 
     def read_early(self):
-        reader = Reader(self.journal)
+        reader = Reader(self.journal, {})
         with self.journal.snapshot():
             for binding, rows in self.relay.holdings.rows.items():
                 found = reader.all(binding, rows.held()).rows
