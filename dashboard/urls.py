@@ -4,10 +4,14 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from databinding.sse import sse_view
+
+from .consumers import Demultiplexer
 from .views import dashboard
 
 urlpatterns = [
     path("", dashboard, name="dashboard"),
+    path("stream/<str:stream>/events", sse_view(Demultiplexer), name="events"),
     path("chat/", include("chat.urls")),
     path("admin/", admin.site.urls),
     path(

@@ -45,9 +45,9 @@ _DATABASE = ("database",)
 
 #: Every metric by name: kind, meaning, labels.
 FAMILIES: Final[dict[str, tuple[Kind, str, Sequence[str]]]] = {
-    "databinding_connections": (_GAUGE, "Open websockets.", ()),
-    "databinding_connections_opened_total": (_COUNTER, "Websockets that were opened.", ()),
-    "databinding_connections_blocked": (_GAUGE, "Websockets whose client doesn't read now.", ()),
+    "databinding_connections": (_GAUGE, "Open websockets and event streams.", ()),
+    "databinding_connections_opened_total": (_COUNTER, "Those that were opened.", ()),
+    "databinding_connections_blocked": (_GAUGE, "Those whose client doesn't read now.", ()),
     "databinding_replies_waiting": (_GAUGE, "Replies that wait for clients to read.", ()),
     "databinding_subscriptions": (_GAUGE, "Subscriptions.", ("stream",)),
     "databinding_subscriptions_held_back": (

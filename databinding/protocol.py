@@ -205,6 +205,12 @@ def batch(
     return _with_cursor(stream, f'{{"action":"batch","events":[{listed}]{kept}}}', cursor)
 
 
+def cursor_of(frame: str) -> str | None:
+    """The cursor that a frame made here ends with; None: it has none to resume from."""
+    head, _, tail = frame.rpartition('"cursor":"')
+    return tail.removesuffix('"}') or None if head and frame.endswith('"}') else None
+
+
 def classic(stream: str, event: Event, model: str) -> str:
     """One changed row as Channels 1's bindings sent it; a delete carries what the row last was."""
     payload = (

@@ -49,10 +49,10 @@ class RelayTally:
 
 
 class HubTally:
-    """Of the websockets of one event loop, since their process began."""
+    """Of the connections of one event loop, since their process began."""
 
     def __init__(self) -> None:
-        #: Websockets that were opened.
+        #: Websockets and event streams that were opened.
         self.connections = 0
         #: Frames handed to the server to be sent.
         self.frames = 0

@@ -36,6 +36,7 @@ from asgiref.sync import async_to_sync
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from django.db.models import Model
+from django.http import HttpRequest
 
 from databinding import origin
 from databinding.binding import Binding, distinct_names
@@ -179,6 +180,18 @@ class WebSocketDemultiplexer(AsyncConsumer):
     def binding_of(cls, stream: str) -> type[Binding] | None:
         """The binding that the stream carries, if it does carry one."""
         return binding_of(cls.consumers.get(stream))
+
+
+def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The scope that a websocket of this page would have; `kwargs` are its route's."""
+    return {
+        "type": "websocket",
+        "path": request.path,
+        "headers": [],
+        "user": request.user,
+        "session": getattr(request, "session", None),
+        "url_route": {"args": (), "kwargs": dict(kwargs)},
+    }
 
 
 #: Seconds to wait for a close frame to be sent.

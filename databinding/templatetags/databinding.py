@@ -23,7 +23,7 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.passes import Pass
 from databinding.relay import DatabaseAway, relay_for
-from databinding.websockets import WebSocketDemultiplexer
+from databinding.websockets import WebSocketDemultiplexer, scope_of_page
 
 logger = logging.getLogger("databinding")
 
@@ -49,7 +49,7 @@ def live_rows(
     if binding is None:
         raise template.TemplateSyntaxError(f"{demultiplexer} has no binding as {stream!r}.")
     text = '{"items":null,"cursor":null}'
-    groups = _groups(demultiplexer_class, request, kwargs)
+    groups = demultiplexer_class.groups_of_page(scope_of_page(request, kwargs))
     try:
         place = admit(binding, request.user, groups, {})
     except exceptions.APIException:
@@ -61,21 +61,6 @@ def live_rows(
         '<script type="application/json" data-databinding="{}">{}</script>',
         stream,
         mark_safe((head + text[1:]).translate(_ESCAPES)),
-    )
-
-
-def _groups(
-    demultiplexer_class: type[WebSocketDemultiplexer], request: HttpRequest, kwargs: dict[str, Any]
-) -> frozenset[str]:
-    return demultiplexer_class.groups_of_page(
-        {
-            "type": "websocket",
-            "path": request.path,
-            "headers": [],
-            "user": request.user,
-            "session": getattr(request, "session", None),
-            "url_route": {"args": (), "kwargs": kwargs},
-        }
     )
 
 

@@ -16,7 +16,11 @@ from tests.servers import CHECKOUT
 
 HERE = Path(__file__).parent
 #: Chromium's words for a server that is away, as some tests want it.
-OUTAGE = ("WebSocket connection to", "Failed to load resource: net::ERR_CONNECTION")
+OUTAGE = (
+    "WebSocket connection to",
+    "Failed to load resource: net::ERR_CONNECTION",
+    "Failed to load resource: net::ERR_INCOMPLETE_CHUNKED_ENCODING",  # an event stream cut off
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,0 +1,199 @@
+"""A stream as server-sent events: for `curl`, and for places where websockets are blocked.
+
+    from databinding.sse import sse_view
+
+    path("stream/<str:stream>/events", sse_view(Demultiplexer))
+
+What is sent are the frames that a websocket's subscription gets, from the same audience, after the
+same questions. There are no acknowledgements: a frame is made when the server program asks for
+one, so that a client which reads slowly gets fewer frames with the latest states.
+docs/reference/sse.md says what clients see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.http import require_GET
+
+from databinding import origin, protocol
+from databinding.admission import Place, admit
+from databinding.binding import Binding
+from databinding.connection import Connection
+from databinding.hub import Hub, running_hub
+from databinding.inbound import as_api_exception
+from databinding.passes import Joined
+from databinding.protocol import FrameError
+from databinding.relay import DatabaseAway, relay_for
+from databinding.routers import consistent_reads
+from databinding.subscription import Subscription
+from databinding.websockets import WebSocketDemultiplexer, scope_of_page
+
+logger = logging.getLogger("databinding")
+
+#: Seconds of silence after which a comment is sent: proxies end what is silent for a minute.
+KEEPALIVE = 15.0
+#: Characters after which a response ends, as soon as its last frame can be resumed from. Some
+#: servers (daphne) don't tell that a client isn't reading, and keep what they are given.
+MOST = 16 * 2**20
+#: Milliseconds after which clients come back, at least and at most, at random: not all at once.
+RETRY = (500, 2500)
+
+View = Callable[..., Awaitable[HttpResponseBase]]
+
+
+def sse_view(demultiplexer: type[WebSocketDemultiplexer]) -> View:
+    """A view of the bindings that the demultiplexer carries; the route must name the ``stream``.
+
+    Other keyword arguments of the route are passed to `connection_groups`, as a websocket's are.
+    """
+
+    @transaction.non_atomic_requests  # Nothing is written, and it may last for hours.
+    @require_GET
+    async def events(request: HttpRequest, stream: str, **kwargs: Any) -> HttpResponseBase:
+        if not isinstance(request, ASGIRequest):
+            raise ImproperlyConfigured("Server-sent events need an ASGI server.")
+        try:
+            return await _respond(demultiplexer, request, stream, kwargs)
+        except FrameError as error:
+            response = HttpResponse(
+                protocol.error_reply(error), content_type="application/json", status=error.status
+            )
+            response["Cache-Control"] = "no-store"
+            return response
+
+    return events
+
+
+async def _respond(
+    demultiplexer: type[WebSocketDemultiplexer],
+    request: ASGIRequest,
+    stream: str,
+    kwargs: dict[str, Any],
+) -> HttpResponseBase:
+    """Raises `FrameError`."""
+    if not origin.allowed(request.scope):
+        raise FrameError(403, "Pages of this origin may not ask here.", stream=stream)
+    binding = demultiplexer.binding_of(stream)
+    if binding is None:
+        raise FrameError(404, "There is no such stream.")
+    said, cursor = _said(binding, request)
+
+    def ask() -> Place:
+        groups = demultiplexer.groups_of_page(scope_of_page(request, kwargs))
+        return admit(binding, request.user, groups, said)
+
+    hub = running_hub()
+    try:
+        with consistent_reads():
+            place = await database_sync_to_async(ask)()
+        joined = await hub.join(binding, place.groups, stream, limit=place.limit, cursor=cursor)
+    except Exception as error:
+        raise _refusal(stream, error) from error
+    events = _EventStream(hub, binding, stream, joined)
+    response = StreamingHttpResponse(events, content_type="text/event-stream")
+    response["Cache-Control"] = "no-store, no-transform"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _said(binding: type[Binding], request: HttpRequest) -> tuple[dict[str, Any], str | None]:
+    """Parameters as a websocket's client says them; and the cursor.
+
+    A browser that comes back says the newest cursor in ``Last-Event-ID``, to the same address.
+    """
+    said: dict[str, Any] = {
+        name: values[0] if len(values) == 1 else values for name, values in request.GET.lists()
+    }
+    cursor = request.headers.get("Last-Event-ID") or request.GET.get("cursor")
+    said.pop("cursor", None)
+    limit = said.get("limit")
+    if binding.order_by and isinstance(limit, str) and re.fullmatch(r"\d{1,9}", limit):
+        said["limit"] = int(limit)
+    return said, cursor or None
+
+
+def _refusal(stream: str, error: Exception) -> FrameError:
+    if isinstance(error, DatabaseAway):
+        return FrameError(503, "The database is away or busy; try again.", stream=stream)
+    refused = as_api_exception(error)
+    if refused is None:
+        logger.error("Stream %s: its events failed.", stream, exc_info=error)
+        return FrameError(500, "Something went wrong on the server.", stream=stream)
+    return FrameError(refused.status_code, refused.detail, stream=stream)
+
+
+class _EventStream:
+    """One client's place in an audience, and the body of its response."""
+
+    def __init__(self, hub: Hub, binding: type[Binding], stream: str, joined: Joined) -> None:
+        self._hub = hub
+        # One frame waits to be asked for; with the next in its hand the connection is blocked.
+        self._texts: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
+        self._connection = Connection(self._send, hub.tally)
+        self._subscription = Subscription(
+            hub, relay_for(binding.alias()), self._connection, stream, joined
+        )
+        data = {"resumed": joined.resumed}
+        self._reply = protocol.reply(stream, protocol.SUBSCRIBE, None, data=data)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        chunks = self._chunks()
+        # If the client has gone by now, nobody begins with them, and nobody closes the response.
+        weakref.finalize(chunks, self.close).atexit = False
+        return chunks
+
+    def close(self) -> None:
+        """Called by the response, in a thread."""
+        with suppress(RuntimeError):  # The loop is closed, and everything with it.
+            self._hub.loop.call_soon_threadsafe(self._end)
+
+    async def _chunks(self) -> AsyncIterator[str]:
+        try:
+            await sync_to_async(_let_go_of_databases)()
+            self._hub.open(self._connection)
+            self._connection.send_soon(self._reply)
+            self._subscription.start()
+            yield f"retry: {random.randint(*RETRY)}\n\n"
+            sent, resumable = 0, False
+            while sent < MOST or not resumable:
+                try:
+                    async with asyncio.timeout(KEEPALIVE):
+                        text = await self._texts.get()
+                except TimeoutError:
+                    yield ":\n\n"
+                    continue
+                sent += len(text)
+                cursor = protocol.cursor_of(text)
+                resumable = cursor is not None
+                yield f"id: {cursor}\ndata: {text}\n\n" if resumable else f"data: {text}\n\n"
+        finally:
+            self._end()
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        await self._texts.put(message["text"])
+
+    def _end(self) -> None:
+        self._subscription.end()
+        self._hub.close(self._connection)
+        self._connection.stop()
+
+
+def _let_go_of_databases() -> None:
+    """A request's connections are closed when it ends, which may be in hours."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
