@@ -28,6 +28,8 @@ EACH = 4 if connection.vendor == "postgresql" else 3
 
 TABLES = {
     ("values_integervalue", "id", "values.integervalue"),
+    ("chat_message", "id", "chat.message"),
+    ("chat_presence", "id", "chat.presence"),
     ("talk_integervalue", "id", "talk.integervalue"),
     ("shapes_message", "id", "shapes.message"),
     ("shapes_message_tags", "message_id", "shapes.message"),
@@ -407,7 +409,7 @@ def test_migrating_away_and_back(tmp_path):
     manage(database, "migrate", "databinding", "zero")
     assert watched() == (0,)
     write("b")
-    assert "3 triggers made" in manage(database, "migrate")
+    assert "3 triggers made" in manage(database, "migrate", "databinding")
     write("c")
     with closing(sqlite3.connect(database)) as db:
         journal = db.execute("SELECT model, key FROM databinding_journal").fetchall()
