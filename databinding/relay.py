@@ -201,6 +201,8 @@ class _Life:
     JOINS = 10
     #: Seconds of jobs in one pass.
     JOBS = 0.1
+    #: Seconds until the journal is pruned further.
+    PRUNE_ON = 0.1
     #: For this long after news, other processes' commits are looked for often.
     BUSY = 1.0
 
@@ -210,7 +212,7 @@ class _Life:
         now = time.monotonic()
         self.last_news = now
         self.last_used = now
-        self.last_prune = now
+        self.prune_due = now + self._prune_pause()
         self.last_cursors = now
         self.last_unload = now
         self.pause_until = 0.0
@@ -401,6 +403,10 @@ class _Life:
             self.owed_pause = self.OWED_FIRST
         self.relay.tally.owed = sum(map(len, self.owed.values()))
 
+    @staticmethod
+    def _prune_pause() -> float:
+        return float(min(60.0, settings.RETENTION / 10))
+
     def _keep_house(self) -> None:
         relay = self.relay
         now = time.monotonic()
@@ -413,9 +419,11 @@ class _Life:
         if now - self.last_unload > settings.LINGER:
             self.last_unload = now
             relay.holdings.unload()
-        if now - self.last_prune > min(60.0, settings.RETENTION / 10):
-            self.last_prune = now
-            dropped = self.journal.prune(settings.RETENTION)
+        if now > self.prune_due:
+            # A slice at a time: news have their turn in between.
+            dropped = self.journal.prune(settings.RETENTION, slices=1)
+            more = dropped == self.journal.prune_slice
+            self.prune_due = now + (self.PRUNE_ON if more else self._prune_pause())
             if dropped:
                 logger.debug("Dropped %d old keys from the journal of %s", dropped, relay.alias)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,10 +65,11 @@ class Journal(ABC):
     def keys_since(self, position: Position, limit: int) -> Keys | None:
         """The keys of rows changed since an honoured position; None if more than `limit`."""
 
-    def prune(self, retention: float) -> int:
+    def prune(self, retention: float, *, slices: float = math.inf) -> int:
         """Record where the journal stands, and drop keys older than `retention` seconds.
 
-        Returns how many were dropped. Outside a snapshot; never waits long for a writer.
+        Returns how many were dropped, `slices` times `prune_slice` at most: what is left is dropped
+        the next time. Outside a snapshot; never waits long for a writer.
         """
         now = timezone.now()
         marks = Mark.objects.using(self.alias)
@@ -84,16 +86,19 @@ class Journal(ABC):
             marks.create(position=horizon, recorded_at=now)
         old = marks.filter(recorded_at__lte=now - timedelta(seconds=retention))
         upto = old.aggregate(Max("position"))["position__max"] or 0
-        if epoch is None or upto <= epoch.pruned:
+        if epoch is None:
             return 0
-        Epoch.objects.using(self.alias).filter(id=1, pruned__lt=upto).update(pruned=upto)
+        if upto > epoch.pruned:
+            Epoch.objects.using(self.alias).filter(id=1, pruned__lt=upto).update(pruned=upto)
+            marks.filter(position__lt=upto).delete()
+        upto = max(upto, epoch.pruned)
         dropped = 0
-        while True:
+        while upto and slices > 0:
             slice_of = self._drop(upto)
             dropped += slice_of
+            slices -= 1
             if slice_of < self.prune_slice:
                 break
-        marks.filter(position__lt=upto).delete()
         return dropped
 
     @abstractmethod

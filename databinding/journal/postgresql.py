@@ -40,7 +40,8 @@ LIFE = "databinding_life"
 class PostgreSQLJournal(Journal):
     """Reads in REPEATABLE READ, read only; polls by comparing snapshots."""
 
-    prune_slice = 10_000
+    # Nobody waits for it but the news that come meanwhile.
+    prune_slice = 2_000
     #: Milliseconds that a snapshot waits for a table that somebody has locked, as migrations do.
     lock_wait = 1_000
 

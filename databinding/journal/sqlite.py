@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -103,11 +104,11 @@ class SQLiteJournal(Journal):
             keys.setdefault(label, set()).add(key)
         return keys
 
-    def prune(self, retention: float) -> int:
+    def prune(self, retention: float, *, slices: float = math.inf) -> int:
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute(f"PRAGMA busy_timeout = {self.prune_wait}")
-            return super().prune(retention)
+            return super().prune(retention, slices=slices)
         except OperationalError:
             return 0  # A writer was at it; there is a next time.
         finally:

@@ -12,11 +12,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 from django.db.models import F
+from django.test import override_settings
 
 from databinding import journal as journals
 from databinding.journal.sqlite import SQLiteJournal
 from databinding.models import Epoch, JournalEntry, Mark
-from databinding.relay import relay_for
+from databinding.relay import _Life, relay_for
 from tests.databinding.clients import Client, eventually
 from tests.databinding.programs import connect, other_program
 from tests.servers import PATIENCE, command
@@ -232,6 +233,47 @@ class TestJournal:
         with connections[journal.alias].execute_wrapper(watch):
             assert journal.prune(100) == 34
         assert inside == [False] * 4
+
+    def test_what_is_left_is_dropped_the_next_time(self, journal, monkeypatch):
+        """Pruning may stop after any slice, and goes on there."""
+        monkeypatch.setattr(type(journal), "prune_slice", 10)
+        for number in range(35):
+            append(journal, str(number))
+        journal.prune(100)
+        age(100)
+        assert [journal.prune(100, slices=1) for _ in range(5)] == [10, 10, 10, 4, 0]
+
+
+async def test_a_relay_prunes_slice_by_slice(journal, monkeypatch):
+    """However much is to be dropped, a relay has a turn for news after each slice."""
+    kind = type(journal)
+    monkeypatch.setattr(kind, "prune_slice", 10)
+    dropped = []
+    drop, turn = kind._drop, _Life.turn
+
+    def fill():
+        for number in range(35):
+            journals.append("default", [("m", str(number))])
+        journals.open_journal("default").prune(10)
+        age(10)
+
+    def watch_turn(self):
+        dropped.append(0)
+        turn(self)
+
+    def watch_drop(self, upto):
+        count = drop(self, upto)
+        dropped[-1] += count
+        return count
+
+    await in_database(fill)()
+    monkeypatch.setattr(_Life, "turn", watch_turn)
+    monkeypatch.setattr(kind, "_drop", watch_drop)
+    with override_settings(DATABINDING={"RETENTION": 10}):
+        async with Client(Demultiplexer) as client:
+            await client.subscribe("intval")
+            await eventually(lambda: sum(dropped) >= 34)
+    assert [count for count in dropped if count] == [10, 10, 10, 4]
 
 
 # SQLite's own

@@ -83,7 +83,7 @@ def pruned_by_timestamp():
     """A late commit carries an early time."""
     settings.DATABINDING = {"RETENTION": RETENTION}
 
-    def prune(self, retention):
+    def prune(self, retention, **options):
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM databinding_journal WHERE written < now() - %s * interval '1 second'",
