@@ -160,6 +160,8 @@ class Rows:
         self.groups: dict[Group, Members] = {}
         #: Some row could not be read: it isn't, or may not be, what it is in this state.
         self.doubtful = False
+        # Those that are only followed: they have to hear of keys that they don't hold.
+        self._followed: set[Group] = set()
         self._changed: set[Group] = set()
 
     def load(self, group: Group, number: int, rows: Iterable[tuple[Key, str]]) -> list[Key]:
@@ -183,8 +185,10 @@ class Rows:
     def load_recent(self, group: Group, number: int) -> None:
         """Begin to follow a group that is too large to be held."""
         self.groups[group] = RecentMembers(number)
+        self._followed.add(group)
 
     def unload(self, group: Group) -> None:
+        self._followed.discard(group)
         members = self.groups.pop(group)
         for key in members.present:
             self._release(key, group)
@@ -221,10 +225,9 @@ class Rows:
         """The row isn't there any more."""
         held = self.index.pop(key, ())
         fragment = self.fragments.pop(key, None)
-        for name, members in self.groups.items():
-            if name in held or isinstance(members, RecentMembers):
-                members.leave(key, number, fragment)
-                self._changed.add(name)
+        for name in self._followed.union(held):
+            self.groups[name].leave(key, number, fragment)
+            self._changed.add(name)
 
     def hide(self, window: Window, number: int, shown: Collection[Key]) -> None:
         """The window doesn't show other rows than these any more.
@@ -251,9 +254,8 @@ class Rows:
 
     def follow_anew(self, number: int) -> None:
         """Groups that aren't held can't be compared: all that was told of them before is void."""
-        for name, members in self.groups.items():
-            if isinstance(members, RecentMembers):
-                self.follow(name, number)
+        for name in self._followed:
+            self.follow(name, number)
 
     def follow(self, group: Group, number: int) -> None:
         """Don't hold this group any more, if it was; from now on follow its changes."""

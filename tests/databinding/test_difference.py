@@ -235,6 +235,23 @@ def test_an_unchanged_row_is_not_told():
     assert tell(rows, ["a"], 1) == []
 
 
+def test_a_change_looks_at_no_group_but_its_own():
+    """What a row's coming, change or going costs doesn't depend on how many groups are held."""
+
+    class Groups(dict):
+        def items(self):
+            raise AssertionError("All groups were looked at.")
+
+        __iter__ = keys = values = items
+
+    rows = loaded(("a", "b"))
+    rows.groups = Groups(rows.groups)
+    rows.put(1, "x", {"a"}, 1)
+    rows.put(1, "y", {"b"}, 2)
+    rows.drop(1, 3)
+    assert tell(rows, ["b"], 2) == [Event(DELETE, 1, "y")]
+
+
 def test_unloading_a_group_leaves_what_others_hold():
     """A fragment goes with the last group that has its row."""
     rows = loaded(("a", "b"))
