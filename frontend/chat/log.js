@@ -10,6 +10,8 @@ const STATES = { sent: "", pending: "⟳ Sending", waiting: "◷ Waiting for the
 /** So near the end (px) it is followed; so near the beginning older messages are asked for. */
 const NEAR_END = 48;
 const NEAR_BEGINNING = 400;
+/** For how long older messages that come in aren't read out (ms). */
+const HUSHED = 1000;
 
 /**
  * The messages on the page. What somebody reads stays where it is: new messages don't move it, nor do older ones that
@@ -22,6 +24,7 @@ export class Log {
   /** @type {Map<string, HTMLElement>} By the messages' keys. */
   #elements = new Map();
   #unread = 0;
+  #hushed = 0;
   #following = true;
   #actions;
 
@@ -54,7 +57,7 @@ export class Log {
    *     unread: so many of them are news · quietly: they aren't to be read out, since they are old
    */
   draw(messages, handle, { unread = 0, quietly = false } = {}) {
-    this.#scroller.setAttribute("aria-busy", String(quietly));
+    if (quietly) this.#hush();
     const anchor = this.#following ? null : this.#topmost();
     const keys = new Set(messages.map(({ key }) => key));
     for (const [key, element] of this.#elements)
@@ -75,7 +78,6 @@ export class Log {
       this.#scroller.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top;
     if (!this.#following) this.#unread += unread;
     this.#drawPill();
-    this.#scroller.setAttribute("aria-busy", "false");
     this.#askForOlder();
   }
 
@@ -128,6 +130,13 @@ export class Log {
 
   #askForOlder() {
     if (!this.#following && this.#scroller.scrollTop < NEAR_BEGINNING) this.#actions.older();
+  }
+
+  /** What comes in now isn't to be read out. Screen readers look a moment later than it is drawn. */
+  #hush() {
+    this.#scroller.ariaLive = "off";
+    window.clearTimeout(this.#hushed);
+    this.#hushed = window.setTimeout(() => (this.#scroller.ariaLive = "polite"), HUSHED);
   }
 
   #toEnd() {

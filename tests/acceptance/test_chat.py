@@ -231,7 +231,7 @@ async def test_the_admins_hand_is_seen_at_once(start_server, open_page, admin_us
     server = await asyncio.to_thread(start_server)
     page = await enter(open_page, server, "Ada")
     await say(page, "Damn!")
-    await texts(page, "Damn!")
+    await expect(page.locator(".message[data-state=sent] .text")).to_have_text("Damn!")
     message = await Message.objects.aget()
     form = f"{server.url}/admin/chat/message/{message.pk}/"
     admin = await open_page(f"{form}change/", user=admin_user)
