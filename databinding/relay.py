@@ -14,6 +14,7 @@ database is away it goes on trying; nothing is lost by that, since its position 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -430,6 +431,17 @@ class _Life:
 
 _relays: dict[str, Relay] = {}
 _making = threading.Lock()
+
+
+def _renew() -> None:
+    """Begin anew in a process that was forked: the threads are its parent's."""
+    global _making
+    _relays.clear()
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def stop_relays() -> None:

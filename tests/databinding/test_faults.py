@@ -16,8 +16,9 @@ from databinding import reading
 from databinding.audience import Audience
 from databinding.conf import settings as conf
 from databinding.relay import relay_for, stop_relays
-from tests.databinding.clients import Client, Socket, eventually, named
+from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named
 from tests.databinding.programs import other_program
+from tests.servers import shell
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.bindings import LatestBinding, MessageBinding, NamedBinding, PaperBinding
 from tests.shapes.models import Message, Named, Paper, Room
@@ -391,6 +392,20 @@ async def test_a_loop_that_is_gone_gives_its_places_back_once():
         await in_database(IntegerValue.objects.create)(name="b")
         await client.receive()
         assert audience.users == 1
+
+
+def test_a_forked_process_has_a_relay_of_its_own(database):
+    """A process that was forked from one with a running relay is answered as well."""
+    code = (
+        "import os, warnings; warnings.simplefilter('ignore')\n"
+        "from databinding.relay import relay_for\n"
+        f"ask = lambda: relay_for('default').submit(lambda this: 1).result({PATIENCE})\n"
+        "ask()\n"
+        "child = os.fork()\n"
+        "if not child:\n    ask(); os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0"
+    )
+    shell(database, code)
 
 
 async def test_joins_to_many_groups_share_one_scan(monkeypatch):
