@@ -51,12 +51,14 @@ function newestOf(rows, least = 0) {
   return [...rows].reduce((latest, { timestamp }) => Math.max(latest, Date.parse(timestamp)), least);
 }
 
-/** @param {Parameters<Log["draw"]>[2]} [how] */
+/** @param {Parameters<Log["draw"]>[3]} [how] */
 function draw(how) {
-  log.draw(inOrder(messages.rows, outbox.messages.values()), composer.handle, how);
-  const all = messages.loaded && messages.rows.size < limit;
-  const none = messages.rows.size + outbox.messages.size === 0;
-  log.drawBeginning(all ? (none ? "Nobody has written yet." : "The room begins here.") : limit >= MOST ? "Older messages aren't shown." : "");
+  log.draw(inOrder(messages.rows, outbox.messages.values()), composer.handle, beginning(), how);
+}
+
+function beginning() {
+  if (!messages.loaded || messages.rows.size >= limit) return limit >= MOST ? "Older messages aren't shown." : "";
+  return messages.rows.size + outbox.messages.size === 0 ? "Nobody has written yet." : "The room begins here.";
 }
 
 /**

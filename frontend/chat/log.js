@@ -21,6 +21,7 @@ export class Log {
   #list = find(document, "#log");
   #scroller = find(document, "#scroller");
   #pill = find(document, "#news");
+  #beginning = find(document, "#beginning");
   /** @type {Map<string, HTMLElement>} By the messages' keys. */
   #elements = new Map();
   #unread = 0;
@@ -53,10 +54,11 @@ export class Log {
   /**
    * @param {Shown[]} messages
    * @param {string} handle  The reader's own.
+   * @param {string} beginning  What stands above the oldest of them; empty: there are older ones.
    * @param {{unread?: number, quietly?: boolean}} [how]
    *     unread: so many of them are news · quietly: they aren't to be read out, since they are old
    */
-  draw(messages, handle, { unread = 0, quietly = false } = {}) {
+  draw(messages, handle, beginning, { unread = 0, quietly = false } = {}) {
     if (quietly) this.#hush();
     const anchor = this.#following ? null : this.#topmost();
     const keys = new Set(messages.map(({ key }) => key));
@@ -73,19 +75,14 @@ export class Log {
       if (element === next) next = next.nextElementSibling;
       else this.#list.insertBefore(element, next);
     }
+    this.#beginning.hidden = beginning === "";
+    setText(this.#beginning, beginning);
     if (this.#following) this.#toEnd();
     else if (anchor !== null && anchor.element.isConnected)
       this.#scroller.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top;
     if (!this.#following) this.#unread += unread;
     this.#drawPill();
     this.#askForOlder();
-  }
-
-  /** @param {string} words  What stands above the oldest of them; empty: there are older ones. */
-  drawBeginning(words) {
-    const beginning = find(document, "#beginning");
-    beginning.hidden = words === "";
-    setText(beginning, words);
   }
 
   /** @param {string} key */
