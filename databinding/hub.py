@@ -17,7 +17,7 @@ from databinding.audience import Audience, Door, Frames
 from databinding.binding import Binding
 from databinding.connection import Connection
 from databinding.passes import Joined, Pass
-from databinding.relay import Relay, Wants, relay_for
+from databinding.relay import DatabaseAway, Relay, Wants, relay_for
 from databinding.tally import HubTally
 
 T = TypeVar("T")
@@ -48,6 +48,9 @@ class Busy(Exception):
 
 class Hub:
     """The subscriptions of one event loop, by audience. Get it by `running_hub`."""
+
+    #: Seconds between looks whether the relay that is waited for hangs.
+    LOOK = 0.5
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -119,7 +122,18 @@ class Hub:
         Raises `databinding.relay.DatabaseAway`.
         """
         relay.listen(self)
-        return await asyncio.wrap_future(relay.submit(work, wants))
+        asked = asyncio.wrap_future(relay.submit(work, wants))
+        try:
+            return await self._patiently(relay, asked)
+        finally:
+            asked.cancel()  # Nobody waits any more.
+
+    async def _patiently(self, relay: Relay, asked: asyncio.Future[T]) -> T:
+        while not asked.done():
+            await asyncio.wait({asked}, timeout=self.LOOK)
+            if not asked.done() and relay.hangs():
+                raise DatabaseAway("The database doesn't answer; try again.")
+        return asked.result()
 
     async def join(
         self,
@@ -131,11 +145,14 @@ class Hub:
         classic: bool = False,
         cursor: str | None = None,
     ) -> Joined:
-        """See `Pass.join`. If the caller is cancelled meanwhile, the place is given back."""
+        """See `Pass.join`. If the caller is cancelled meanwhile, the place is given back.
+
+        Raises `databinding.relay.DatabaseAway`.
+        """
         relay = relay_for(binding.alias())
-        asked = asyncio.ensure_future(
-            self.ask(
-                relay,
+        relay.listen(self)
+        asked = asyncio.wrap_future(
+            relay.submit(
                 lambda this: this.join(
                     binding, groups, stream, limit=limit, classic=classic, cursor=cursor
                 ),
@@ -143,8 +160,8 @@ class Hub:
             )
         )
         try:
-            joined = await asyncio.shield(asked)
-        except asyncio.CancelledError:
+            joined = await self._patiently(relay, asked)
+        except (asyncio.CancelledError, DatabaseAway):
             asked.add_done_callback(functools.partial(_give_back, relay, (stream, classic)))
             raise
         self.tally.events += joined.frames.events

@@ -32,8 +32,11 @@ from databinding.binding import aliases
 from databinding.conf import settings
 from databinding.doorbell import channel_layer
 from databinding.inspection import inspect_now
-from databinding.relay import relays
+from databinding.relay import Relay, relays
 from databinding.tally import Durations
+
+#: Seconds after which a question to the database isn't one that is just being answered.
+SLOW: Final = 1.0
 
 Kind = Callable[..., Any]
 
@@ -181,10 +184,8 @@ def _websockets(found: _Families) -> None:
 def _relays(found: _Families) -> None:
     for relay in relays():
         alias, tally = relay.alias, relay.tally
-        since = tally.behind_since
-        behind = 0.0 if since is None else time.monotonic() - since
         found.add("relay_running", relay.running, alias)
-        found.add("relay_behind_seconds", behind, alias)
+        found.add("relay_behind_seconds", behind(relay), alias)
         found.add("relay_last_pass_timestamp_seconds", tally.last_pass, alias)
         found.add("relay_failures_total", tally.failures, alias)
         found.add("relay_keys_read_total", tally.keys, alias)
@@ -194,6 +195,16 @@ def _relays(found: _Families) -> None:
         found.add("relay_rows", sum(len(rows.fragments) for rows in held), alias)
         found.add_durations("relay_delay_seconds", [tally.delays], alias)
         found.add_durations("relay_pass_seconds", [tally.durations], alias)
+
+
+def behind(relay: Relay) -> float:
+    """For how long it has had news; or has waited for the database to say whether there are any,
+    if that isn't only the moment that any question takes."""
+    tally = relay.tally
+    times = [tally.behind_since]
+    if relay.hangs(SLOW):
+        times.append(tally.asking_since)
+    return max((time.monotonic() - since for since in times if since is not None), default=0.0)
 
 
 def _doorbell(found: _Families) -> None:

@@ -135,6 +135,12 @@ class Relay:
             if listener not in self._listeners:
                 self._listeners = [*self._listeners, listener]
 
+    def hangs(self, patience: float | None = None) -> bool:
+        """Has the database been working on one question for as long as anybody waits for it?"""
+        since = self.tally.asking_since
+        limit = settings.DATABASE_TIMEOUT if patience is None else patience
+        return since is not None and time.monotonic() - since > limit
+
     def leave(self, audience: Audience, door: Door) -> None:
         """One subscription less, at this door."""
         self._departures.append((audience, door))
@@ -240,9 +246,9 @@ class _Life:
         """Wait until there is something to do, and do it."""
         relay = self.relay
         try:
-            self._keep_house()
+            self._ask(self._keep_house)
             # A pass that failed is still owed: what told of the news then tells it only once.
-            told = self.journal.grown() or relay._rung
+            told = self._ask(self.journal.grown) or relay._rung
             if told and relay.tally.behind_since is None:
                 relay.tally.behind_since = time.monotonic()
             if not (told or relay._asked or self._joins_due() or self.retry or self._due()):
@@ -257,7 +263,7 @@ class _Life:
             if pause > 0:
                 time.sleep(pause)
             relay._rung = relay._asked = False
-            self._pass()
+            self._ask(self._pass)
         except Exception as error:
             self._failed(error)
         else:
@@ -267,6 +273,15 @@ class _Life:
 
     def _joins_due(self) -> bool:
         return bool(self.relay._jobs) and time.monotonic() >= self.joins_after
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        """A database that hangs doesn't even fail: for how long it has been asked is seen."""
+        tally = self.relay.tally
+        tally.asking_since = time.monotonic()
+        try:
+            return question()
+        finally:
+            tally.asking_since = None
 
     def _failed(self, error: Exception) -> None:
         relay = self.relay

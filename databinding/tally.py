@@ -41,6 +41,8 @@ class RelayTally:
         #: Since when (monotonic) there are news that aren't delivered, or the database couldn't be
         #: asked for any; None: all is well.
         self.behind_since: float | None = None
+        #: Since when (monotonic) the database has been working on a question; None: it isn't asked.
+        self.asking_since: float | None = None
         #: When the last pass ended well (seconds since 1970); 0: none did.
         self.last_pass = 0.0
         #: From noticing news to handing them to the event loops.

@@ -6,6 +6,7 @@
         postgresql.environment()    # DATABASE_URL and PGHOST
         postgresql.connect()        # a psycopg connection
         postgresql.crash()          # as a power cut would; then start() again
+        postgresql.pause()          # SIGSTOP, to all of its processes; resume()
 
 The programs come from POSTGRESQL_BIN, PATH, the places of distributions, or a wheel, in this order.
 """
@@ -20,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from tests.services import run_with
@@ -195,6 +197,18 @@ class PostgreSQL:
     def crash(self):
         """End it at once, to be recovered at the next start (`pg_ctl stop -m immediate`)."""
         self._end(signal.SIGQUIT)
+
+    def pause(self):
+        """Let it accept connections and answer nothing, until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what):
+        server = psutil.Process(self._process.pid)
+        for process in (server, *server.children()):
+            process.send_signal(what)
 
     def _end(self, how):
         self._process.send_signal(how)

@@ -12,13 +12,14 @@ from channels.db import database_sync_to_async as in_database
 from django.core.management import call_command
 from django.db import InternalError, connection, connections, transaction
 from django.db.models import F
+from django.test import override_settings
 
 from databinding import journal as journals
-from databinding import triggers
+from databinding import metrics, triggers
 from databinding.models import JournalEntry, Mark
 from databinding.positions import Position, Snapshot
-from databinding.relay import stop_relays
-from tests.databinding.clients import Client
+from databinding.relay import relay_for, stop_relays
+from tests.databinding.clients import Client, eventually
 from tests.databinding.programs import connect, other_program
 from tests.postgresql import PostgreSQL
 from tests.shapes.models import Message, Named, Room
@@ -719,6 +720,26 @@ async def test_pages_survive_a_crash(cluster):
 
 
 # Pruning
+
+
+async def test_a_database_that_hangs_is_away(cluster):
+    """While PostgreSQL hangs, subscribing answers 503 and the relay is ever further behind."""
+    with override_settings(DATABINDING={"DATABASE_TIMEOUT": 1.5}):
+        async with Client(Demultiplexer) as page, Client(Demultiplexer) as second:
+            await page.subscribe("intval")
+            cluster.pause()
+            try:
+                reply = await second.ask("intval", "subscribe")
+                assert reply["response_status"] == 503
+                assert metrics.behind(relay_for("default")) > 1.5
+            finally:
+                cluster.resume()
+            row = await in_database(IntegerValue.objects.create)(name="a")
+            await page.until("intval", {row.pk: {"name": "a", "value": 0}})
+            await second.subscribe("intval")
+            assert second.rows == page.rows
+        # Also the place that came too late is given back.
+        await eventually(lambda: not relay_for("default").holdings.in_use())
 
 
 def age(seconds):
