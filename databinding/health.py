@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Literal
 
+from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -23,6 +24,7 @@ logger = logging.getLogger("databinding")
 DoorbellState = Literal["ok", "away", "unused", "none"]
 
 
+@transaction.non_atomic_requests
 @never_cache
 @require_safe
 async def healthz(request: HttpRequest) -> JsonResponse:
@@ -33,6 +35,7 @@ async def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+@transaction.non_atomic_requests
 @never_cache
 @require_safe
 async def readyz(request: HttpRequest) -> JsonResponse:

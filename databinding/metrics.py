@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -108,6 +109,7 @@ FAMILIES: Final[dict[str, tuple[Kind, str, Sequence[str]]]] = {
 }
 
 
+@transaction.non_atomic_requests
 @never_cache
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:

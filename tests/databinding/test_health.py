@@ -52,6 +52,13 @@ async def readiness(async_client):
     return response.status_code, response.json()
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_a_project_with_atomic_requests(path, async_client, monkeypatch):
+    """Where every view gets a transaction, which async ones can't have, these get none."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    assert (await async_client.get(path)).status_code in (200, 404)
+
+
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_a_server_that_can_serve_is_healthy_and_ready(start_server, kind):
     """On a migrated database a server of each kind answers 200 to strangers, uncached."""
