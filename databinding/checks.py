@@ -8,6 +8,7 @@ databinding.E005   DATABINDING["DOORBELL"] names a channel layer that isn't conf
 databinding.E006   bound models on a database that the routers keep the journal from
 databinding.E007   triggers are missing, and this database role may not make them
 databinding.E008   a binding has order_by, but no such field, or no rows() that can be ordered
+databinding.E009   a binding has no group_names()
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
@@ -129,7 +130,16 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
                     id="databinding.E002",
                 )
             )
-        if binding.order_by:
+        if not _has(binding, "group_names"):
+            errors.append(
+                Error(
+                    f"{binding.__qualname__} has no group_names(): nobody sees its rows.",
+                    hint="Let it return the names of the groups that see a row.",
+                    obj=binding,
+                    id="databinding.E009",
+                )
+            )
+        elif binding.order_by:
             errors += _check_window(binding)
         errors += (
             Warning(
@@ -151,15 +161,17 @@ def _check_window(binding: type[Binding]) -> list[CheckMessage]:
         said = f"{binding.__qualname__}.order_by: {error}"
         hint = "Name fields of the model, with - for falling."
     else:
-        if binding.constant_groups() is not None or _has_rows(binding):
+        if binding.constant_groups() is not None or _has(binding, "rows"):
             return []
         said = f"{binding.__qualname__} has order_by, and groups that depend on the row."
         hint = "Give it rows(group), the queryset of the rows that a group sees."
     return [Error(said, hint=hint, obj=binding, id="databinding.E008")]
 
 
-def _has_rows(binding: type[Binding]) -> bool:
-    return binding.rows.__func__ is not Binding.rows.__func__  # type: ignore[attr-defined]
+def _has(binding: type[Binding], name: str) -> bool:
+    """Does it override this, as a classmethod or otherwise?"""
+    found = getattr(binding, name)
+    return getattr(found, "__func__", found) is not getattr(Binding, name).__func__
 
 
 @register()
@@ -343,7 +355,9 @@ def check_groups(databases: Sequence[str] | None = None, **kwargs: Any) -> list[
     for binding in registry:
         if binding.alias() not in (databases or ()) or not journal.exists(binding.alias()):
             continue
-        asks_each = binding.constant_groups() is None and not _has_rows(binding)
+        if not _has(binding, "group_names"):
+            continue  # databinding.E009
+        asks_each = binding.constant_groups() is None and not _has(binding, "rows")
         if asks_each and _has_many_rows(binding):
             found.append(
                 Warning(

@@ -104,7 +104,10 @@ def _database(found: Inspection) -> dict[str, Any]:
 
 
 def _binding(binding: type[Binding]) -> dict[str, Any]:
-    constant = binding.constant_groups()
+    try:
+        constant = binding.constant_groups()
+    except NotImplementedError:  # A problem that a check names.
+        constant = frozenset()
     serializer = binding.serializer_class
     return {
         "binding": f"{binding.__module__}.{binding.__qualname__}",

@@ -11,10 +11,12 @@ from databinding.checks import (
     check_bindings,
     check_databases,
     check_doorbell,
+    check_groups,
     check_settings,
     check_triggers,
 )
 from databinding.conf import DEFAULTS
+from databinding.status import status
 from databinding.triggers import drift, install, uninstall
 from databinding.websockets import WebsocketBinding
 from tests.talk.models import IntegerValue
@@ -23,6 +25,9 @@ REDIS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}
 MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 CHECKS = [check_bindings, check_databases, check_doorbell, check_settings, check_triggers]
+
+#: What every binding needs, but its fields.
+GROUPED = {"model": IntegerValue, "group_names": lambda row: ["a"]}
 
 
 def ids(messages):
@@ -81,7 +86,7 @@ def test_possible_settings():
 @pytest.mark.parametrize("attributes", [{"fields": ["name", "nope"]}, {"exclude": ["nope"]}])
 def test_a_field_that_is_not_there(attributes, registry_as_it_was):
     """databinding.E002 names a field that a model doesn't have, and the binding."""
-    wrong = type("Wrong", (WebsocketBinding,), {"model": IntegerValue, **attributes})
+    wrong = type("Wrong", (WebsocketBinding,), GROUPED | attributes)
     (error,) = check_bindings()
     assert error.id == "databinding.E002"
     assert error.msg == "Wrong: IntegerValue has no nope."
@@ -96,13 +101,34 @@ def test_a_field_that_is_not_there(attributes, registry_as_it_was):
 def test_a_method_that_nothing_calls(registry_as_it_was):
     """databinding.W009 names a method that Channels 1 called, inherited ones too."""
     mixin = type("Mixin", (), {"serialize": lambda self, instance, action: {}})
-    given = {"model": IntegerValue, "fields": ["name"], "create": lambda self, data: None}
+    given = GROUPED | {"fields": ["name"], "create": lambda self, data: None}
     ported = type("Ported", (mixin, WebsocketBinding), given)
     found = check_bindings()
     assert {(one.id, one.obj) for one in found} == {("databinding.W009", ported)}
     assert [one.msg.split("()")[0] for one in found] == ["Ported.create", "Ported.serialize"]
     registry.remove(ported)
     assert check_bindings() == []
+
+
+# E009
+
+
+@pytest.mark.django_db
+def test_a_binding_without_groups(registry_as_it_was):
+    """databinding.E009 names a binding that doesn't say who sees its rows; no check fails of it."""
+
+    class Groupless(WebsocketBinding):
+        model = IntegerValue
+        fields = ["name"]
+        order_by = ["name"]
+
+    (error,) = check_bindings()
+    assert (error.id, error.obj) == ("databinding.E009", Groupless)
+    assert check_groups(databases=["default"]) == []
+    (binding,) = (
+        one for one in status()["databases"]["default"]["bindings"] if "Groupless" in one["binding"]
+    )
+    assert binding["groups"] == []
 
 
 # E008
