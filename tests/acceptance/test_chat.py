@@ -105,15 +105,17 @@ async def test_who_is_here_comes_and_goes(start_server, open_page):
     await people(ada, "Ada")
     bob = await enter(open_page, server, "Bob")
     second = await enter(open_page, server, "Bob")
-    await people(ada, "Ada", "Bob")
-    assert await Presence.objects.acount() == 3
 
-    await bob.close(run_before_unload=False)
+    async def three():
+        return await Presence.objects.acount() == 3
 
-    async def left():
+    async def two():
         return await Presence.objects.acount() == 2
 
-    await until(left)
+    await until(three)
+    await people(ada, "Ada", "Bob")
+    await bob.close(run_before_unload=False)
+    await until(two)
     await people(ada, "Ada", "Bob")
     await second.goto(f"{server.url}/chat/")
     await people(ada, "Ada")
