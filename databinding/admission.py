@@ -32,16 +32,18 @@ def admit(
             raise exceptions.PermissionDenied("You may not subscribe to this stream.")
         raise exceptions.NotAuthenticated("Log in to subscribe to this stream.")
     said = dict(said)
-    limit = _limit(binding, said.pop("limit", None)) if binding.order_by else None
+    limit = None
+    if binding.order_by:
+        limit = valid_limit(said.pop("limit", None), binding.limit, binding.max_limit)
     valid = _valid(binding, said)
     named = binding.groups_for(user, groups, valid)
     return Place(distinct_names(named, f"{binding_class.__qualname__}.groups_for()"), limit)
 
 
-def _limit(binding: Binding, limit: Any) -> int:
+def valid_limit(limit: Any, default: int, most: int) -> int:
+    """How many rows a client wants. Raises `ValidationError` for what is no number up to `most`."""
     if limit is None:
-        return binding.limit
-    most = binding.max_limit
+        return default
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
         raise exceptions.ValidationError({"limit": [f"A number from 1 to {most}."]})
     return limit

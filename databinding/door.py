@@ -152,10 +152,9 @@ class Door:
             joined = await self.session.hub.join(
                 self.binding, place.groups, self.stream, limit=place.limit, cursor=cursor
             )
-        except DatabaseAway:
-            detail = "The database is away or busy; try again."
-            raise self._error(request, 503, detail) from None
-        except exceptions.APIException as refused:
+        except (DatabaseAway, exceptions.APIException) as error:
+            refused = as_api_exception(error)
+            assert refused is not None
             raise self._error(request, refused.status_code, refused.detail) from None
         finally:
             self.session.joining -= 1

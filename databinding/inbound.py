@@ -34,7 +34,8 @@ from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
 from rest_framework.serializers import ModelSerializer, Serializer
 
-from databinding import protocol
+from databinding import protocol, relay
+from databinding.admission import valid_limit
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key
@@ -227,11 +228,7 @@ class BindingConsumer(AsyncAPIConsumer):
 
     def _list(self, user: Any, after: Any, limit: Any) -> list[Answer]:
         self._permit(user, "list", None)
-        most = settings.LIST_LIMIT
-        if limit is None:
-            limit = most
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
-            raise exceptions.ValidationError({"limit": [f"A number from 1 to {most}."]})
+        limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
         rows = self._listed().order_by("pk")
         if after is not None:
             rows = rows.filter(pk__gt=self._key(after, "after"))
@@ -421,7 +418,7 @@ def as_api_exception(exc: Exception) -> exceptions.APIException | None:
             return exceptions.ValidationError(get_error_detail(exc))
         case IntegrityError():
             return Conflict()
-        case _ if isinstance(exc, DATABASE_AWAY):
+        case _ if isinstance(exc, (*DATABASE_AWAY, relay.DatabaseAway)):
             return DatabaseAway()
     return None
 

@@ -327,7 +327,7 @@ class Reader:
             self._guarded(binding.queryset)  # Raises if it is the fault of no row.
             if len(keys) == 1:
                 logger.exception("%s: row %r can't be read.", binding.__qualname__, keys[0])
-                key = keys[0] if isinstance(keys[0], int) else str(keys[0])
+                key = binding.wire_key(keys[0])
                 self.owe(binding, key)
                 return [Row(key, None, None)]
             half = len(keys) // 2

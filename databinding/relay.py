@@ -323,8 +323,8 @@ class _Life:
             relay._asked = relay._asked or any(job.wants is None for job in unfinished)
             # Also if the database went away while jobs were done: the news before them counts.
             self._owe(reader)
-        took = time.monotonic() - began
         now = time.monotonic()
+        took = now - began
         self.pause_until = now + min(3 * took, settings.PASS_PAUSE)
         if any(job.wants is not None and job.future.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass:

@@ -37,7 +37,7 @@ from databinding.hub import Hub, running_hub
 from databinding.inbound import as_api_exception
 from databinding.passes import Joined
 from databinding.protocol import FrameError
-from databinding.relay import DatabaseAway, relay_for
+from databinding.relay import relay_for
 from databinding.routers import consistent_reads
 from databinding.subscription import Subscription
 from databinding.websockets import WebSocketDemultiplexer, scope_of_page
@@ -127,8 +127,6 @@ def _said(binding: type[Binding], request: HttpRequest) -> tuple[dict[str, Any],
 
 
 def _refusal(stream: str, error: Exception) -> FrameError:
-    if isinstance(error, DatabaseAway):
-        return FrameError(503, "The database is away or busy; try again.", stream=stream)
     refused = as_api_exception(error)
     if refused is None:
         logger.error("Stream %s: its events failed.", stream, exc_info=error)

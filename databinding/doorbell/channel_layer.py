@@ -125,22 +125,23 @@ class Carrier:
                     runner.run(_Session(self).run())
                 retry = 0.0
             except Exception as error:
-                self._failed(error, again=bool(retry) and not self.up)
-                retry = min(self.RETRY_MOST, self.RETRY_FIRST if self.up else 2 * retry)
-                retry = retry or self.RETRY_FIRST
+                self.failed += 1
+                if self.up or not retry:
+                    self._say(error)
+                    retry = self.RETRY_FIRST
+                else:
+                    retry = min(self.RETRY_MOST, 2 * retry)
                 self.up = False
             if self._ending.wait(retry):
                 return
 
-    def _failed(self, error: Exception, *, again: bool) -> None:
-        self.failed += 1
-        if not again:
-            logger.warning(
-                "No doorbell over the channel layer %r (%s): other processes' commits are found "
-                "by looking for them.",
-                settings.DOORBELL,
-                str(error) or f"no answer within {self.TIMEOUT:g} s",
-            )
+    def _say(self, error: Exception) -> None:
+        logger.warning(
+            "No doorbell over the channel layer %r (%s): other processes' commits are found "
+            "by looking for them.",
+            settings.DOORBELL,
+            str(error) or f"no answer within {self.TIMEOUT:g} s",
+        )
 
     def take(self) -> list[str]:
         """What is to be rung now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import ClassVar, NamedTuple
@@ -13,7 +13,7 @@ from django.db import connections, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from databinding.models import Epoch, Mark
+from databinding.models import Epoch, JournalEntry, Mark
 from databinding.positions import Position
 
 
@@ -64,6 +64,24 @@ class Journal(ABC):
     @abstractmethod
     def keys_since(self, position: Position, limit: int) -> Keys | None:
         """The keys of rows changed since an honoured position; None if more than `limit`."""
+
+    def _witnessed(self, position: Position) -> bool:
+        """Is the newest key that the position covers still there, and the same?"""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT tag FROM {JournalEntry._meta.db_table} WHERE id = %s", [position.id]
+            )
+            return bool(cursor.fetchone() == (position.tag,))
+
+    @staticmethod
+    def _gathered(found: Sequence[tuple[str, str | None]], limit: int) -> Keys | None:
+        """What `keys_since` answers, of labels and keys of which one more than `limit` was read."""
+        if len(found) > limit:
+            return None
+        keys: Keys = {}
+        for label, key in found:
+            keys.setdefault(label, set()).add(key)
+        return keys
 
     def prune(self, retention: float, *, slices: float = math.inf) -> int:
         """Record where the journal stands, and drop keys older than `retention` seconds.

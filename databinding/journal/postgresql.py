@@ -63,7 +63,8 @@ class PostgreSQLJournal(Journal):
                     f"SET LOCAL lock_timeout = {self.lock_wait}"
                 )
                 cursor.execute("SELECT pg_current_snapshot()::text")
-                self._now = cursor.fetchone()[0]
+                # The next look needn't find once more what is read here.
+                self._now = self._seen = cursor.fetchone()[0]
             try:
                 yield
             finally:
@@ -144,9 +145,7 @@ class PostgreSQLJournal(Journal):
             return False
         if position.id == 0:
             return True
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT tag FROM {_JOURNAL} WHERE id = %s", [position.id])
-            return bool(cursor.fetchone() == (position.tag,))
+        return self._witnessed(position)
 
     def keys_since(self, position: Position, limit: int) -> Keys | None:
         then, now = Snapshot.parse(position.snapshot), self._current()
@@ -165,12 +164,7 @@ class PostgreSQLJournal(Journal):
         with self.connection.cursor() as cursor:
             cursor.execute(" UNION ALL ".join(parts), values)
             found = cursor.fetchall()
-        if len(found) > limit:
-            return None
-        keys: Keys = {}
-        for label, key in found:
-            keys.setdefault(label, set()).add(key)
-        return keys
+        return self._gathered(found, limit)
 
     def _horizon(self) -> int:
         # Every transaction below it has ended, also those that were prepared.

@@ -86,23 +86,16 @@ class SQLiteJournal(Journal):
             return state.pruned == 0
         if not state.pruned <= position.id <= state.position.id:
             return False
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT tag FROM {_JOURNAL} WHERE id = %s", [position.id])
-            return bool(cursor.fetchone() == (position.tag,))
+        return self._witnessed(position)
 
     def keys_since(self, position: Position, limit: int) -> Keys | None:
-        keys: Keys = {}
         with self.connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT model, key FROM {_JOURNAL} WHERE id > %s LIMIT %s",
                 [position.id, limit + 1],
             )
             found = cursor.fetchall()
-        if len(found) > limit:
-            return None
-        for label, key in found:
-            keys.setdefault(label, set()).add(key)
-        return keys
+        return self._gathered(found, limit)
 
     def prune(self, retention: float, *, slices: float = math.inf) -> int:
         try:

@@ -1,8 +1,11 @@
 import pytest
+from django.core.management import call_command
+from django.db import connection, connections
 
 from databinding import capture
 from databinding.binding import registry
 from databinding.relay import stop_relays
+from tests.postgresql import PostgreSQL
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +23,16 @@ def registry_as_it_was():
     yield
     registry[:] = before
     capture.bound_labels.cache_clear()
+
+
+@pytest.fixture
+def cluster(transactional_db, monkeypatch):
+    """A PostgreSQL of the test's own, migrated, in the place of the test database."""
+    with PostgreSQL() as postgresql:
+        connections.close_all()
+        monkeypatch.setitem(connection.settings_dict, "HOST", str(postgresql.socket))
+        monkeypatch.setitem(connection.settings_dict, "NAME", "app")
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        yield postgresql
+        stop_relays()
+        connections.close_all()

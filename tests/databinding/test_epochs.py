@@ -15,7 +15,7 @@ from databinding.models import Epoch, JournalEntry, Mark
 from databinding.relay import stop_relays
 from tests.databinding.clients import Client
 from tests.databinding.programs import connect
-from tests.postgresql import PostgreSQL, find_programs
+from tests.postgresql import find_programs
 from tests.servers import PATIENCE, command
 from tests.talk.bindings import Demultiplexer
 from tests.talk.models import IntegerValue
@@ -128,19 +128,6 @@ def back_up(source, target):
 
 
 # PostgreSQL: pg_dump and pg_restore
-
-
-@pytest.fixture
-def cluster(transactional_db, monkeypatch):
-    """A PostgreSQL of the test's own, migrated, in the place of the test database."""
-    with PostgreSQL() as postgresql:
-        connections.close_all()
-        monkeypatch.setitem(connection.settings_dict, "HOST", str(postgresql.socket))
-        monkeypatch.setitem(connection.settings_dict, "NAME", "app")
-        call_command("migrate", run_syncdb=True, verbosity=0)
-        yield postgresql
-        stop_relays()
-        connections.close_all()
 
 
 def run(cluster, program, *arguments):

@@ -18,10 +18,9 @@ from databinding import journal as journals
 from databinding import metrics, triggers
 from databinding.models import JournalEntry, Mark
 from databinding.positions import Position, Snapshot
-from databinding.relay import relay_for, stop_relays
+from databinding.relay import relay_for
 from tests.databinding.clients import Client, eventually
 from tests.databinding.programs import connect, other_program
-from tests.postgresql import PostgreSQL
 from tests.shapes.models import Message, Named, Room
 from tests.talk.bindings import Demultiplexer
 from tests.talk.models import IntegerValue
@@ -630,19 +629,6 @@ def test_a_journal_of_another_cluster_is_recognised(journal, request):
     reading = Reading(journal)
     other_program(INSERT % "'ours'")
     assert reading.go_on() == {"ours"}
-
-
-@pytest.fixture
-def cluster(transactional_db, monkeypatch):
-    """A PostgreSQL of the test's own, migrated, in the place of the test database."""
-    with PostgreSQL() as postgresql:
-        connections.close_all()
-        monkeypatch.setitem(connection.settings_dict, "HOST", str(postgresql.socket))
-        monkeypatch.setitem(connection.settings_dict, "NAME", "app")
-        call_command("migrate", run_syncdb=True, verbosity=0)
-        yield postgresql
-        stop_relays()
-        connections.close_all()
 
 
 def crash(cluster):
