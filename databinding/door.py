@@ -17,15 +17,12 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.connection import Connection
 from databinding.hub import Hub
-from databinding.inbound import (
-    BindingConsumer,
-    as_api_exception,
-    consumer_class_for,
-    current_user,
-)
+from databinding.identity import current_user
+from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.passes import Joined
 from databinding.protocol import FrameError, Request
 from databinding.reading import DATABASE_AWAY
+from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
 from databinding.subscription import Subscription
 

@@ -34,9 +34,9 @@ from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.connection import Connection
 from databinding.hub import Hub, running_hub
-from databinding.inbound import as_api_exception
 from databinding.passes import Joined
 from databinding.protocol import FrameError
+from databinding.refusals import as_api_exception
 from databinding.relay import relay_for
 from databinding.routers import consistent_reads
 from databinding.subscription import Subscription

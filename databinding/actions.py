@@ -1,0 +1,216 @@
+"""The five actions - create, update, delete, list, retrieve - whichever door they come by.
+
+`Actions` are one user's, on one binding and in some groups: every row that they find, answer or
+change is one that these groups see. They ask the database; not for an event loop. A websocket
+(`databinding.inbound`) and whatever else lets clients write call the same methods, so that what is
+permitted, valid or a conflict is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import connections, transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.serializers import ModelSerializer, Serializer
+
+from databinding.admission import valid_limit
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.difference import Key
+from databinding.locks import wait_at_most
+from databinding.refusals import Answer, Changed
+
+#: Rows that are read at once for a list.
+_PAGE = 2_000
+
+
+class Performer(Protocol):
+    """Says how a row is written, in the transaction of the write; a binding's consumer does."""
+
+    def perform_create(self, serializer: Any) -> None: ...
+
+    def perform_update(self, serializer: Any) -> None: ...
+
+    def perform_delete(self, instance: Any) -> None: ...
+
+
+class Actions:
+    """What one user may do on one binding, in these groups.
+
+    Every method raises Django REST framework's exceptions, `Http404`, or what
+    `databinding.refusals.as_api_exception` knows besides.
+    """
+
+    def __init__(
+        self, binding: type[Binding], user: Any, groups: frozenset[str], performer: Performer
+    ) -> None:
+        self.binding = binding
+        self.user = user
+        self.groups = groups
+        self.performer = performer
+
+    def create(self, data: Any) -> Answer:
+        self.permit("create", None)
+        serializer = self._valid(None, data)
+        with self._writing():
+            self.performer.perform_create(serializer)
+            return self._answer_anew(serializer.instance)
+
+    def update(self, pk: Any, data: Any, expect: Any = None) -> Answer:
+        """Change the fields that `data` names, if the row is as `expect` says."""
+        with self._writing():
+            # Locked, so that two partial updates of different fields both survive.
+            instance = self._visible(pk, lock=True)
+            self.permit("update", self.binding.key(instance))
+            self._expect(instance, expect)
+            serializer = self._valid(instance, data)
+            self.performer.perform_update(serializer)
+            return self._answer_anew(serializer.instance)
+
+    def delete(self, pk: Any, expect: Any = None) -> Key:
+        with self._writing():
+            instance = self._visible(pk, lock=True)
+            key = self.binding.key(instance)
+            self.permit("delete", key)
+            self._expect(instance, expect)
+            self.performer.perform_delete(instance)
+        return key
+
+    def retrieve(self, pk: Any) -> Answer:
+        instance = self._visible(pk)
+        self.permit("retrieve", self.binding.key(instance))
+        return self._answer(instance)
+
+    def listed(self, after: Any = None, limit: Any = None) -> list[Answer]:
+        """The rows by primary key, after this one, so many at most."""
+        self.permit("list", None)
+        limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
+        rows = self.seen().order_by("pk")
+        if after is not None:
+            rows = rows.filter(pk__gt=self._key(after, "after"))
+        found: list[Answer] = []
+        # By pages, not by a cursor: outside a transaction a pooler takes that away.
+        while page := list(rows[:_PAGE]):
+            for instance in page:
+                if self._sees(instance):
+                    found.append(self._answer(instance))
+                    if len(found) == limit:
+                        return found
+            rows = rows.filter(pk__gt=page[-1].pk)
+        return found
+
+    def permit(self, action: str, pk: Key | None) -> None:
+        """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
+        if not self.binding().has_permission(self.user, action, pk):
+            if not self.user.is_authenticated:
+                raise exceptions.NotAuthenticated
+            raise exceptions.PermissionDenied
+
+    def seen(self) -> QuerySet[Any]:
+        """Rows among which are all that these groups see."""
+        seen = self.binding.seen_by(self.groups)
+        return self.binding.queryset() if seen is None else seen
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction that waits for others only as long as its client would."""
+        alias = self.binding.alias()
+        with transaction.atomic(using=alias):
+            wait_at_most(alias, settings.DATABASE_TIMEOUT)
+            yield
+
+    def _visible(self, pk: Any, *, lock: bool = False) -> Model:
+        if pk is None:
+            raise exceptions.ValidationError({"pk": ["This field is required."]})
+        key = self._key(pk, "pk")
+        if lock:
+            self._lock(key)
+        instance = self.binding.queryset().filter(pk=key).first()
+        if instance is None or not self._sees(instance):
+            raise Http404
+        found: Model = instance
+        return found
+
+    def _lock(self, key: Any) -> None:
+        """Let nobody else write the row until the end of the transaction."""
+        alias = self.binding.alias()
+        if connections[alias].features.has_select_for_update:
+            # By the bare model: outer joins, DISTINCT and GROUP BY of the binding's own queryset
+            # can't be locked.
+            rows = self.binding.model._base_manager.using(alias).filter(pk=key)
+            list(rows.order_by().select_for_update().values_list("pk"))
+
+    def _key(self, pk: Any, name: str) -> Any:
+        """Raises `Http404` for what no row of this model has as its key."""
+        if isinstance(pk, (bool, float, list, dict)):
+            raise exceptions.ValidationError({name: ["This isn't a primary key."]})
+        field: Any = self.binding.model._meta.pk
+        while field.remote_field is not None:
+            field = field.target_field  # A child's key is its parent's.
+        try:
+            value = field.to_python(pk)
+            field.run_validators(value)
+        except (DjangoValidationError, TypeError, ValueError, OverflowError):
+            raise Http404 from None
+        return value
+
+    def _sees(self, instance: Model) -> bool:
+        return not self.groups.isdisjoint(self.binding.groups_of(instance))
+
+    def _valid(self, instance: Model | None, data: Any) -> Serializer[Any]:
+        if not isinstance(data, Mapping):
+            raise exceptions.ValidationError({"data": ["This must be an object."]})
+        serializer_class = serializer_class_for(self.binding)
+        serializer = serializer_class(instance, data=data, partial=instance is not None)
+        known = {*serializer.fields, *self.binding.extra_names()}
+        unknown = {name: ["There is no such field."] for name in data if name not in known}
+        if unknown:
+            raise exceptions.ValidationError(unknown)
+        serializer.is_valid(raise_exception=True)
+        key = self.binding.model._meta.pk.name
+        if instance is not None and serializer.validated_data.get(key, instance.pk) != instance.pk:
+            # Saved with another key it would be another row.
+            raise exceptions.ValidationError({key: ["A primary key can't be changed."]})
+        return serializer
+
+    def _expect(self, instance: Model, expect: Any) -> None:
+        """The row must still be as the client last saw it, as far as it says so."""
+        if expect is None:
+            return
+        if not isinstance(expect, Mapping):
+            raise exceptions.ValidationError({"expect": ["This must be an object."]})
+        answer = self._answer(instance)
+        unknown = {name: ["There is no such field."] for name in expect if name not in answer.data}
+        if unknown:
+            raise exceptions.ValidationError(unknown)
+        if any(answer.data[name] != value for name, value in expect.items()):
+            raise Changed(answer)
+
+    def _answer(self, instance: Model) -> Answer:
+        return Answer(self.binding.key(instance), json.loads(self.binding.fragment(instance)))
+
+    def _answer_anew(self, instance: Any) -> Answer:
+        """The row as it was written; no data if it is none of the binding's any more."""
+        stored = self.binding.queryset().filter(pk=instance.pk).first()
+        return Answer(self.binding.key(instance), None) if stored is None else self._answer(stored)
+
+
+_serializers: dict[type[Binding], type[Serializer[Any]]] = {}
+
+
+def serializer_class_for(binding: type[Binding]) -> type[Serializer[Any]]:
+    """The binding's serializer, or one made of its fields."""
+    if binding.serializer_class is not None:
+        return binding.serializer_class
+    if binding not in _serializers:
+        meta = type("Meta", (), {"model": binding.model, "fields": binding.field_names()})
+        name = f"{binding.__name__}Serializer"
+        _serializers[binding] = type(name, (ModelSerializer,), {"Meta": meta})
+    return _serializers[binding]

@@ -1,0 +1,71 @@
+"""What a client is told of an exception: one small tree of answers, and the way into it.
+
+APIException               (Django REST framework's) an answer with a status
+├── Conflict               the database refused the row as it would have become
+│   └── Changed            the row isn't what the client expected it to be
+└── DatabaseAway           nothing was written; the client may try again
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.fields import get_error_detail
+
+from databinding import relay
+from databinding.difference import Key
+from databinding.reading import DATABASE_AWAY
+
+
+class Answer(NamedTuple):
+    """A row as it is answered: its key beside its data, even where the fields don't have it."""
+
+    pk: Key
+    data: Any
+
+
+class Conflict(exceptions.APIException):
+    """The database refused the row as it would have become."""
+
+    status_code = 409
+    default_detail = "The row conflicts with another one."
+
+
+class Changed(Conflict):
+    """The row isn't what the client expected it to be; the answer shows what it is."""
+
+    default_detail = "The row has changed."
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class DatabaseAway(exceptions.APIException):
+    """Nothing was written; the client may try again."""
+
+    status_code = 503
+    default_detail = "The database is away or busy; try again."
+
+
+def as_api_exception(exc: Exception) -> exceptions.APIException | None:
+    """What the client is told of an exception; None: nothing, it is a fault of ours."""
+    match exc:
+        case exceptions.APIException():
+            return exc
+        case Http404():
+            return exceptions.NotFound()
+        case DjangoPermissionDenied():
+            return exceptions.PermissionDenied()
+        case DjangoValidationError():
+            return exceptions.ValidationError(get_error_detail(exc))
+        case IntegrityError():
+            return Conflict()
+        case _ if isinstance(exc, (*DATABASE_AWAY, relay.DatabaseAway)):
+            return DatabaseAway()
+    return None
