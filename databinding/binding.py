@@ -342,7 +342,11 @@ class _RowSerializer(PythonSerializer):
                 self.handle_field(instance, field)
         for related in meta.many_to_many:
             if related.name in fields:
-                self.handle_m2m_field(instance, related)
+                # Django's own leaves out those through a model of the project's.
+                self._current[related.name] = [
+                    self._value_from_field(row, row._meta.pk)  # type: ignore[attr-defined]
+                    for row in getattr(instance, related.name).all()
+                ]
         self.row = self._current
 
 

@@ -26,4 +26,7 @@ DATABASE_ROUTERS = ["tests.elsewhere.routers.Router"]
 RUN_PERIODIC_JOBS = False
 
 # Apps of the tests: the talk's, as it stands, models of other shapes, and the other database's.
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.talk", "tests.shapes", "tests.elsewhere"]
+INSTALLED_APPS = [
+    *INSTALLED_APPS,
+    *("tests.talk", "tests.shapes", "tests.conformance", "tests.elsewhere"),
+]

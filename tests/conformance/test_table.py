@@ -1,0 +1,116 @@
+"""The conformance table: which kind of write is seen, and how."""
+
+import asyncio
+import os
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from django.db import connection
+from django.test import override_settings
+
+from databinding import capture, journal, triggers
+from databinding.binding import registry
+from databinding.relay import relay_for, stop_relays
+from databinding.testing import rows_of
+from tests.conformance import streams, table
+from tests.conformance.models import MODELS
+from tests.conformance.writes import WRITES, begin
+from tests.databinding.clients import Client, named
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def bindings(transactional_db):
+    """Tables and bindings of the models, for the time of a test."""
+    before = list(registry)
+    declared = streams.declare()
+    capture.connect()
+    with connection.schema_editor() as editor:
+        for model in MODELS:
+            editor.create_model(model)
+    yield declared
+    stop_relays()
+    registry[:] = before
+    capture.connect()
+    with connection.schema_editor() as editor:
+        for model in reversed(MODELS):
+            editor.delete_model(model)
+    triggers.install("default")
+
+
+async def settled():
+    """Return when a pass has been made that began after this was called."""
+    await asyncio.wrap_future(relay_for("default").submit(lambda this: None))
+
+
+class Page:
+    """A page of all streams."""
+
+    def __init__(self, bindings):
+        self.bindings = bindings
+        self.client = Client(named(bindings, streams.GROUPS))
+
+    async def load(self):
+        for stream in self.bindings:
+            await self.client.subscribe(stream)
+
+    async def is_current(self):
+        """Has it what the database says, once all that comes by itself has come?"""
+        await settled()
+        # Replies queue behind the batches that were sent by then.
+        await self.client.ask("note", "retrieve", pk=0)
+        return self.client.rows == await self.truth()
+
+    @in_database
+    def truth(self):
+        everybody = frozenset(streams.GROUPS)
+        return {stream: rows_of(one)(everybody) for stream, one in self.bindings.items()}
+
+    async def refresh(self):
+        """What `refresh_every` does at its time: ask the database for all rows."""
+        labels = {binding.concrete_label() for binding in self.bindings.values()}
+        await in_database(journal.append)("default", [(label, None) for label in labels])
+
+
+async def outcome(page, write):
+    """What becomes of one write on a page that was current before it."""
+    if write.only not in (None, connection.vendor):
+        return table.NONE
+    rows = await in_database(begin)()
+    await page.refresh()
+    assert await page.is_current(), f"{write.name}: it was not even current before."
+    before = await page.truth()
+    await in_database(write.do)(rows)
+    assert await page.truth() != before, f"{write.name} changes nothing that is shown."
+    if await page.is_current():
+        return table.AT_ONCE
+    await page.refresh()
+    return table.REFRESH if await page.is_current() else table.UNSEEN
+
+
+@pytest.mark.parametrize("how", table.CAPTURES)
+async def test_what_is_seen_of_each_kind_of_write(how, bindings):
+    """Each kind of write is seen, under this capture on this database, as the reference says."""
+    found = {}
+    with override_settings(DATABINDING={"CAPTURE": how, "PASS_PAUSE": 0.001}):
+        await in_database(triggers.install)("default")
+        page = Page(bindings)
+        async with page.client:
+            await page.load()
+            for write in WRITES:
+                found[write.name, (how, connection.vendor)] = await outcome(page, write)
+    if os.environ.get("CONFORMANCE") == "write":
+        table.write(found)
+    said = table.read()
+    assert {cell: said.get(cell) for cell in found} == found, (
+        "docs/reference/writes.md says something else; python -m tests.conformance writes it anew"
+    )
+
+
+def test_the_table_has_no_row_too_many():
+    """The reference has a row for each kind of write, under every capture and database."""
+    assert len({write.name for write in WRITES}) == len(WRITES)
+    assert set(table.read()) == {
+        (write.name, column) for write in WRITES for column in table.COLUMNS
+    }

@@ -1,0 +1,399 @@
+"""The kinds of writes: a row of the table for each.
+
+    @write("Rows", "`save()` of a new row")
+    def save_new(rows):
+        Note.objects.create(name="new", room=rows.room)
+
+Each begins with the rows of `begin`, and changes something that a page shows.
+"""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from types import SimpleNamespace
+from typing import NamedTuple
+
+from django.core.management import call_command
+from django.core.serializers import serialize
+from django.db import connection, connections, transaction
+from django.db.models import F
+from django.forms import modelform_factory
+
+from tests.databinding.programs import connect, other_program
+
+from .models import MODELS, Cafe, Coded, Note, Paper, Pinned, Place, Reading, Room, Tag
+
+
+class Write(NamedTuple):
+    """`only`: the vendor of the one database that has it."""
+
+    section: str
+    name: str
+    do: Callable[[SimpleNamespace], object]
+    only: str | None = None
+
+
+WRITES = []
+
+
+def write(section, name, *, only=None):
+    """Make a function a row of the table."""
+
+    def add(do):
+        WRITES.append(Write(section, name, do, only))
+        return do
+
+    return add
+
+
+def begin():
+    """The rows that there are before each write."""
+    for model in reversed(MODELS):
+        model.objects.all().delete()
+    rows = SimpleNamespace()
+    rows.room, rows.other_room = (Room.objects.create(name=name) for name in ("attic", "cellar"))
+    rows.tag, rows.other_tag = (Tag.objects.create(name=name) for name in ("red", "blue"))
+    rows.note = Note.objects.create(name="first", room=rows.room)
+    rows.other_note = Note.objects.create(name="second", room=rows.room)
+    rows.note.tags.add(rows.tag)
+    rows.reading = Reading.objects.create(note=rows.note, reader=rows.tag)
+    rows.cafe = Cafe.objects.create(name="Central")
+    rows.place = Place.objects.create(name="park")
+    rows.paper = Paper.objects.create(name="daily")
+    rows.coded, rows.other_coded = (
+        Coded.objects.create(code=code, number=number) for code, number in (("a", 1), ("b", 2))
+    )
+    return rows
+
+
+def sql(statement, parameters=None):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+# Rows
+
+
+@write("Rows", "`save()` of a new row")
+def save_new(rows):
+    Note.objects.create(name="new", room=rows.room)
+
+
+@write("Rows", "`save()`")
+def save(rows):
+    rows.note.value = 1
+    rows.note.save()
+
+
+@write("Rows", "`save(update_fields=…)`")
+def save_one_field(rows):
+    rows.note.value = 1
+    rows.note.save(update_fields=["value"])
+
+
+@write("Rows", "`save()` of an `F()` expression")
+def save_expression(rows):
+    rows.note.value = F("value") + 1
+    rows.note.save()
+
+
+@write("Rows", "`delete()`")
+def delete(rows):
+    rows.note.delete()
+
+
+@write("Rows", "`get_or_create()`, `update_or_create()`")
+def update_or_create(rows):
+    Note.objects.get_or_create(name="third", defaults={"room": rows.room})
+    Note.objects.update_or_create(name="first", defaults={"value": 3})
+
+
+@write("Rows", "a foreign key's manager: `add(bulk=False)`")
+def add_to_manager(rows):
+    rows.other_room.notes.add(rows.note, bulk=False)
+
+
+@write("Rows", "a foreign key's manager: `add()`")
+def add_to_manager_in_bulk(rows):
+    rows.other_room.notes.add(rows.note)
+
+
+@write("Rows", "`loaddata`")
+def load_data(rows):
+    rows.note.value = 4
+    fixture = serialize("json", [rows.note])
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(fixture)
+        file.flush()
+        call_command("loaddata", file.name, verbosity=0)
+
+
+@write("Rows", "the admin, or a form: `ModelForm.save()`")
+def model_form(rows):
+    form = modelform_factory(Paper, fields=["name"])({"name": "weekly"}, instance=rows.paper)
+    form.save()
+
+
+@write("Rows", "in a savepoint, kept beside one that is undone")
+def savepoints(rows):
+    class Undo(Exception):
+        pass
+
+    with transaction.atomic():
+        for name, undone in (("kept", False), ("undone", True)):
+            try:
+                with transaction.atomic():
+                    Note.objects.create(name=name, room=rows.room)
+                    if undone:
+                        raise Undo
+            except Undo:
+                pass
+
+
+# Many rows at once
+
+
+@write("Many rows at once", "`QuerySet.update()`")
+def update(rows):
+    Note.objects.update(value=F("value") + 1)
+
+
+@write("Many rows at once", "`QuerySet.delete()`")
+def delete_queryset(rows):
+    Note.objects.all().delete()
+
+
+@write("Many rows at once", "a fast delete: `_raw_delete()`")
+def raw_delete(rows):
+    Paper.objects.all()._raw_delete("default")
+
+
+@write("Many rows at once", "`bulk_create()`")
+def bulk_create(rows):
+    Note.objects.bulk_create(Note(name=name, room=rows.room) for name in "xyz")
+
+
+@write("Many rows at once", "`bulk_create(ignore_conflicts=True)`")
+def ignore_conflicts(rows):
+    Coded.objects.bulk_create(
+        [Coded(code="a", name="ignored"), Coded(code="c", name="new")], ignore_conflicts=True
+    )
+
+
+@write("Many rows at once", "`bulk_create(update_conflicts=True)`")
+def update_conflicts(rows):
+    Coded.objects.bulk_create(
+        [Coded(code="a", name="again"), Coded(code="c", name="new")],
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=["code"],
+    )
+
+
+@write("Many rows at once", "`bulk_update()`")
+def bulk_update(rows):
+    rows.note.value = rows.other_note.value = 5
+    Note.objects.bulk_update([rows.note, rows.other_note], ["value"])
+
+
+@write("Many rows at once", "a cascade, by Django")
+def cascade(rows):
+    rows.room.delete()
+
+
+# Many-to-many
+
+
+@write("Many-to-many", "`add()`")
+def m2m_add(rows):
+    rows.note.tags.add(rows.other_tag)
+
+
+@write("Many-to-many", "`remove()`")
+def m2m_remove(rows):
+    rows.note.tags.remove(rows.tag)
+
+
+@write("Many-to-many", "`set()`")
+def m2m_set(rows):
+    rows.note.tags.set([rows.other_tag])
+
+
+@write("Many-to-many", "`clear()`")
+def m2m_clear(rows):
+    rows.note.tags.clear()
+
+
+@write("Many-to-many", "`create()` of a related row")
+def m2m_create(rows):
+    rows.note.tags.create(name="green")
+
+
+@write("Many-to-many", "from the other side: `add()`")
+def m2m_add_from_there(rows):
+    rows.other_tag.notes.add(rows.note)
+
+
+@write("Many-to-many", "from the other side: `remove()`")
+def m2m_remove_from_there(rows):
+    rows.tag.notes.remove(rows.note)
+
+
+@write("Many-to-many", "from the other side: `set()`")
+def m2m_set_from_there(rows):
+    rows.tag.notes.set([rows.other_note])
+
+
+@write("Many-to-many", "from the other side: `clear()`")
+def m2m_clear_from_there(rows):
+    rows.tag.notes.clear()
+
+
+@write("Many-to-many", "`through.objects.create()`")
+def through_create(rows):
+    Note.tags.through.objects.create(note=rows.note, tag=rows.other_tag)
+
+
+@write("Many-to-many", "`through.objects.delete()`")
+def through_delete(rows):
+    Note.tags.through.objects.all().delete()
+
+
+@write("Many-to-many", "deletion of the related row")
+def m2m_delete_related(rows):
+    rows.tag.delete()
+
+
+@write("Many-to-many", "a `through` model: `create()`")
+def custom_through_create(rows):
+    Reading.objects.create(note=rows.other_note, reader=rows.tag)
+
+
+@write("Many-to-many", "a `through` model: `update()` to another owner")
+def custom_through_moves(rows):
+    Reading.objects.update(note=rows.other_note)
+
+
+@write("Many-to-many", "a `through` model: `QuerySet.delete()`")
+def custom_through_delete(rows):
+    Reading.objects.all().delete()
+
+
+@write("Many-to-many", "a `through` model: `add()`")
+def custom_through_add(rows):
+    rows.note.readers.add(rows.other_tag, through_defaults={"often": 2})
+
+
+# Shapes of models
+
+
+@write("Shapes of models", "a proxy's `save()`")
+def proxy_save(rows):
+    proxy = Pinned.objects.get(pk=rows.note.pk)
+    proxy.value = 7
+    proxy.save()
+
+
+@write("Shapes of models", "a multi-table child's `save()`")
+def child_save(rows):
+    rows.cafe.name, rows.cafe.seats = "Corner", 3
+    rows.cafe.save()
+
+
+@write("Shapes of models", "a multi-table child's `update()` of its parent's column")
+def child_update(rows):
+    Cafe.objects.update(name="Corner")
+
+
+@write("Shapes of models", "a multi-table child's `delete()`")
+def child_delete(rows):
+    rows.cafe.delete()
+
+
+@write("Shapes of models", "a multi-table child's `delete(keep_parents=True)`")
+def child_delete_alone(rows):
+    rows.cafe.delete(keep_parents=True)
+
+
+@write("Shapes of models", "a parent's row that is a child, `save()`")
+def parent_save(rows):
+    parent = Place.objects.get(pk=rows.cafe.pk)
+    parent.name = "Corner"
+    parent.save()
+
+
+@write("Shapes of models", "a parent's row that is a child, `delete()`")
+def parent_delete(rows):
+    Place.objects.get(pk=rows.cafe.pk).delete()
+
+
+@write("Shapes of models", "a UUID as primary key: `update()`")
+def uuid_update(rows):
+    Paper.objects.update(name="weekly")
+
+
+@write("Shapes of models", "a primary key that changes: `update()`")
+def key_changes(rows):
+    Coded.objects.filter(code="a").update(code="z")
+
+
+@write("Shapes of models", "a primary key that changes: `save()` as another row, `delete()`")
+def key_changes_by_saving(rows):
+    with transaction.atomic():
+        Coded.objects.get(code="a").delete()
+        Coded.objects.create(code="z", number=1)
+
+
+# SQL
+
+
+@write("SQL", "`UPDATE`")
+def sql_update(rows):
+    sql("UPDATE conformance_note SET value = 8 WHERE value = 0")
+
+
+@write("SQL", "`INSERT … SELECT`")
+def sql_insert(rows):
+    sql("INSERT INTO conformance_tag (name) SELECT name FROM conformance_room")
+    sql(
+        "INSERT INTO conformance_note (name, room_id, value) "
+        "SELECT name, room_id, 9 FROM conformance_note"
+    )
+
+
+@write("SQL", "`INSERT … ON CONFLICT DO UPDATE`")
+def sql_upsert(rows):
+    sql(
+        "INSERT INTO conformance_coded (code, name, number) VALUES ('a', 'upserted', 1) "
+        "ON CONFLICT (number) DO UPDATE SET name = excluded.name"
+    )
+
+
+@write("SQL", "`WITH … AS (DELETE … RETURNING …) INSERT`", only="postgresql")
+def sql_with(rows):
+    sql(
+        "WITH gone AS (DELETE FROM conformance_coded RETURNING *) "
+        "INSERT INTO conformance_paper (id, name) SELECT gen_random_uuid(), code FROM gone"
+    )
+
+
+@write("SQL", "`TRUNCATE`", only="postgresql")
+def truncate(rows):
+    sql("TRUNCATE conformance_note CASCADE")
+
+
+@write("SQL", "`COPY … FROM`", only="postgresql")
+def copy(rows):
+    with closing(connect()) as other:
+        with (
+            other.cursor() as cursor,
+            cursor.copy("COPY conformance_coded (code, name) FROM STDIN") as copying,
+        ):
+            copying.write("x\tcopied\ny\tcopied\n")
+        other.commit()
+
+
+@write("SQL", "another program's `UPDATE`")
+def another_program(rows):
+    connections.close_all()
+    other_program("UPDATE conformance_note SET value = 10")
