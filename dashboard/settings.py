@@ -5,6 +5,7 @@ SECRET_KEY      signs sessions and cursors; every process of one site needs the 
 DEBUG           on or off; off by default as soon as there is a SECRET_KEY
 ALLOWED_HOSTS   comma-separated; this machine by default
 CSRF_TRUSTED_ORIGINS  comma-separated, `https://…`, behind a proxy that ends TLS
+TRUSTED_PROXIES  how many proxies in front write X-Forwarded-For; none by default
 DATABASE_URL    a file db.sqlite3 in the checkout by default
 REDIS_URL       the channel layer that carries doorbells between hosts; none by default
 METRICS_TOKEN   what a scraper of /metrics brings; without one nobody is served
@@ -100,7 +101,10 @@ if redis_url := env.str("REDIS_URL", default=""):
 
 # Live data binding
 
-DATABINDING = {"METRICS_TOKEN": env.str("METRICS_TOKEN", default="")}
+DATABINDING = {
+    "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
+    "TRUSTED_PROXIES": env.int("TRUSTED_PROXIES", default=0),
+}
 
 # What servers do now and then, once however many they are: functions, and the seconds between.
 

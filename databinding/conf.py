@@ -43,6 +43,16 @@ DEFAULTS: Final[dict[str, Any]] = {
     "DATABASE_TIMEOUT": 10.0,
     # Largest frame that a client may send, in characters; a larger one closes with 1009.
     "MAX_FRAME": 262_144,
+    # Frames a second that one connection may send, for long and at once. More are answered 429;
+    # who goes on is closed with 4429.
+    "FRAME_RATE": 100.0,
+    "FRAME_BURST": 300,
+    # Connections of one user, and of one address, in each process; one more is closed with 4429.
+    "MAX_USER_CONNECTIONS": 200,
+    "MAX_ADDRESS_CONNECTIONS": 1_000,
+    # Proxies of ours in front, and the header into which they write who asked them.
+    "TRUSTED_PROXIES": 0,
+    "FORWARDED_HEADER": "X-Forwarded-For",
     # Subscriptions of one connection.
     "MAX_SUBSCRIPTIONS": 50,
     # Snapshots that one connection may be getting at once.

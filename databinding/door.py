@@ -88,6 +88,11 @@ class Door:
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
+    def is_acknowledged_by(self, payload: Any) -> bool:
+        """Does it acknowledge frames that are on their way?"""
+        acknowledges = isinstance(payload, dict) and payload.get("action") == protocol.ACK
+        return acknowledges and self.subscription is not None and self.subscription.in_flight > 0
+
     async def _work(self) -> None:
         while self._requests:
             request = self._requests.popleft()

@@ -34,7 +34,7 @@ from databinding.conf import settings
 from databinding.doorbell import channel_layer
 from databinding.inspection import inspect_now
 from databinding.relay import Relay, relays
-from databinding.tally import Durations
+from databinding.tally import LIMITS, Durations
 
 #: Seconds after which a question to the database isn't one that is just being answered.
 SLOW: Final = 1.0
@@ -63,6 +63,7 @@ FAMILIES: Final[dict[str, tuple[Kind, str, Sequence[str]]]] = {
     "databinding_events_sent_total": (_COUNTER, "Events in those; snapshots' rows aside.", ()),
     "databinding_resumes_total": (_COUNTER, "Cursors, honoured or refused.", ("outcome",)),
     "databinding_snapshots_total": (_COUNTER, "Snapshots that were begun.", ()),
+    "databinding_limits_total": (_COUNTER, "Limits that were overstepped, by name.", ("limit",)),
     "databinding_delivery_seconds": (_HISTOGRAM, "From a relay's news to their frames.", ()),
     "databinding_relay_running": (_GAUGE, "1 while somebody needs the relay.", _DATABASE),
     "databinding_relay_behind_seconds": (
@@ -180,6 +181,8 @@ def _websockets(found: _Families) -> None:
     found.add("resumes_total", sum(one.resumed for one in tallies), "honoured")
     found.add("resumes_total", sum(one.refused for one in tallies), "refused")
     found.add("snapshots_total", sum(one.snapshots for one in tallies))
+    for limit in LIMITS:
+        found.add("limits_total", sum(one.limits[limit] for one in tallies), limit)
     found.add_durations("delivery_seconds", [one.deliveries for one in tallies])
 
 

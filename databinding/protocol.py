@@ -51,7 +51,8 @@ class CloseCode(IntEnum):
 class FrameError(Exception):
     """A frame that can't be accepted, with the status of its answer.
 
-    `detail` is a sentence, or errors by name as Django REST framework has them.
+    `detail` is a sentence, or errors by name as Django REST framework has them; `retry_after`
+    says in how many seconds it may be accepted.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class FrameError(Exception):
         stream: str | None = None,
         action: str | None = None,
         request_id: Any = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -69,6 +71,7 @@ class FrameError(Exception):
         self.stream = stream
         self.action = action
         self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class Request(NamedTuple):
@@ -153,9 +156,13 @@ def reply(
     errors: Sequence[Any] = (),
     data: Any = None,
     pk: Key | None = None,
+    retry_after: float | None = None,
     encoder: type[json.JSONEncoder] = json.JSONEncoder,
 ) -> str:
-    """The answer to a request, as djangochannelsrestframework words it."""
+    """The answer to a request, as djangochannelsrestframework words it.
+
+    `retry_after`, in seconds, stands in it as HTTP has it: a whole number, rounded up.
+    """
     payload: dict[str, Any] = {
         "action": action,
         "request_id": request_id,
@@ -165,6 +172,8 @@ def reply(
     }
     if pk is not None:
         payload["pk"] = pk
+    if retry_after is not None:
+        payload["retry_after"] = math.ceil(retry_after)
     return envelope(stream, json.dumps(payload, cls=encoder, separators=(",", ":")))
 
 
@@ -175,7 +184,14 @@ def error_reply(error: FrameError) -> str:
     """
     action = error.action if error.request_id is not None and error.action else ERROR
     errors = error.detail if isinstance(error.detail, list) else [error.detail]
-    return reply(error.stream, action, error.request_id, status=error.status, errors=errors)
+    return reply(
+        error.stream,
+        action,
+        error.request_id,
+        status=error.status,
+        errors=errors,
+        retry_after=error.retry_after,
+    )
 
 
 def item(key: Key, fragment: str) -> str:

@@ -15,6 +15,7 @@ from databinding.door import Door
 from databinding.foreign import Foreign
 from databinding.hub import running_hub
 from databinding.inbound import BindingConsumer
+from databinding.limits import TokenBucket, cost
 from databinding.protocol import CloseCode, FrameError
 
 if TYPE_CHECKING:
@@ -35,6 +36,19 @@ def binding_of(carried: Any) -> type[Binding] | None:
     if isinstance(carried, type) and issubclass(carried, BindingConsumer):
         return carried.binding
     return None
+
+
+def is_modern(scope: Any) -> bool:
+    """Does the client subscribe, so that it wants no classic frames?"""
+    return protocol.SUBPROTOCOL in scope.get("subprotocols", ())
+
+
+def acceptance(scope: Any) -> dict[str, Any]:
+    """The message that accepts a websocket, by the subprotocol that its client speaks."""
+    accept: dict[str, Any] = {"type": "websocket.accept"}
+    if is_modern(scope):
+        accept["subprotocol"] = protocol.SUBPROTOCOL
+    return accept
 
 
 class Closed(Exception):
@@ -64,6 +78,7 @@ class Session:
         self.joining = 0
         self._asgi_send = send
         self._opened = time.monotonic()
+        self._pace = TokenBucket(settings.FRAME_RATE, settings.FRAME_BURST, self._opened)
         self.doors = {stream: self._door(stream, one) for stream, one in consumers.items()}
 
     def _door(self, stream: str, carried: Any) -> Door | Foreign:
@@ -75,14 +90,10 @@ class Session:
 
     async def open(self) -> None:
         """Accept the connection and begin with its streams."""
-        modern = protocol.SUBPROTOCOL in self.scope.get("subprotocols", ())
-        if not modern:
+        if not is_modern(self.scope):
             # Before the handshake ends: what changes after it is seen.
             await asyncio.gather(*(door.join_classic() for door in self._bound()))
-        accept: dict[str, Any] = {"type": "websocket.accept"}
-        if modern:
-            accept["subprotocol"] = protocol.SUBPROTOCOL
-        await self._asgi_send(accept)
+        await self._asgi_send(acceptance(self.scope))
         self.hub.open(self.connection)
         for door in self.doors.values():
             door.start()
@@ -93,19 +104,49 @@ class Session:
         if text is None:
             data: bytes = message.get("bytes") or b""
             text = data.decode("utf-8", errors="replace")
-        if text == protocol.PING:
-            self.connection.pong(protocol.PONG)
-            return
         if len(text) > settings.MAX_FRAME:
             raise Closed(CloseCode.TOO_BIG)
+        fair = self._pace.take(cost(len(text)), time.monotonic())
+        if not fair:
+            self.hub.tally.limits["frames"] += 1
+            if self._pace.exhausted:
+                raise Closed(CloseCode.TOO_FAST)
+        if fair and text == protocol.PING:
+            self.connection.pong(protocol.PONG)
+            return
         try:
-            stream, payload = protocol.parse(text)
-            door = self.doors.get(stream)
-            if door is None:
-                raise _unknown_stream(stream, payload)
-            door.received(payload)
+            self._take(text, fair)
         except FrameError as error:
             await self.connection.reply(protocol.error_reply(error))
+
+    def _take(self, text: str, fair: bool) -> None:
+        """A frame that came, fairly or too fast. Raises `FrameError`."""
+        try:
+            stream, payload = protocol.parse(text)
+        except FrameError:
+            if not fair:
+                raise self._too_fast() from None
+            raise
+        door = self.doors.get(stream)
+        if isinstance(door, Door) and door.is_acknowledged_by(payload):
+            # What we sent has paid for it; and a window must not stay shut.
+            self._pace.give_back(cost(len(text)))
+        elif not fair:
+            raise self._too_fast(stream if door is not None else None, payload)
+        if door is None:
+            raise _unknown_stream(stream, payload)
+        door.received(payload)
+
+    def _too_fast(self, stream: str | None = None, payload: Any = None) -> FrameError:
+        action, request_id = _named_in(payload)
+        return FrameError(
+            429,
+            "Too many frames came too fast.",
+            stream=stream,
+            action=action,
+            request_id=request_id,
+            retry_after=self._pace.wait(),
+        )
 
     def known_user(self) -> AbstractBaseUser | AnonymousUser | None:
         """Who this is, if the handshake has found that only just now."""
@@ -145,13 +186,14 @@ class Session:
 
 def _unknown_stream(stream: str, payload: Any) -> FrameError:
     """The answer to a frame for a stream that isn't: tied to none, but to its request."""
+    action, request_id = _named_in(payload)
+    return FrameError(404, "There is no such stream.", action=action, request_id=request_id)
+
+
+def _named_in(payload: Any) -> tuple[str, Any]:
+    """Action and `request_id` of a frame that isn't worked on, as far as it has them."""
     try:
-        request = protocol.request(stream, payload)
+        request = protocol.request("", payload)
     except FrameError:
-        request = protocol.Request(protocol.ERROR, None, {})
-    return FrameError(
-        404,
-        "There is no such stream.",
-        action=request.action,
-        request_id=request.request_id,
-    )
+        return protocol.ERROR, None
+    return request.action, request.request_id

@@ -18,7 +18,7 @@ import random
 import re
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -33,6 +33,7 @@ from databinding import origin, protocol
 from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.connection import Connection
+from databinding.crowd import Crowded, admitted
 from databinding.hub import Hub, running_hub
 from databinding.passes import Joined
 from databinding.protocol import FrameError
@@ -97,13 +98,18 @@ async def _respond(
         return admit(binding, request.user, groups, said)
 
     hub = running_hub()
-    try:
-        with consistent_reads():
-            place = await database_sync_to_async(ask)()
-        joined = await hub.join(binding, place.groups, stream, limit=place.limit, cursor=cursor)
-    except Exception as error:
-        raise _refusal(stream, error) from error
-    events = _EventStream(hub, binding, stream, joined)
+    with ExitStack() as held:
+        try:
+            with consistent_reads():
+                place = await database_sync_to_async(ask)()
+            held.enter_context(admitted({**request.scope, "user": request.user}))
+            joined = await hub.join(binding, place.groups, stream, limit=place.limit, cursor=cursor)
+        except Crowded as crowded:
+            hub.tally.limits[crowded.whose] += 1
+            raise FrameError(429, str(crowded), stream=stream) from None
+        except Exception as error:
+            raise _refusal(stream, error) from error
+        events = _EventStream(hub, binding, stream, joined, held.pop_all())
     response = StreamingHttpResponse(events, content_type="text/event-stream")
     response["Cache-Control"] = "no-store, no-transform"
     response["X-Accel-Buffering"] = "no"
@@ -137,8 +143,12 @@ def _refusal(stream: str, error: Exception) -> FrameError:
 class _EventStream:
     """One client's place in an audience, and the body of its response."""
 
-    def __init__(self, hub: Hub, binding: type[Binding], stream: str, joined: Joined) -> None:
+    def __init__(
+        self, hub: Hub, binding: type[Binding], stream: str, joined: Joined, held: ExitStack
+    ) -> None:
         self._hub = hub
+        #: Let go of at the end.
+        self._held = held
         # One frame waits to be asked for; with the next in its hand the connection is blocked.
         self._texts: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
         self._connection = Connection(self._send, hub.tally)
@@ -188,6 +198,7 @@ class _EventStream:
         self._subscription.end()
         self._hub.close(self._connection)
         self._connection.stop()
+        self._held.close()
 
 
 def _let_go_of_databases() -> None:

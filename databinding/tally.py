@@ -7,7 +7,12 @@ Each tally is written by one thread alone, without a lock, and read by any.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from typing import Final
+
+#: What is counted in `HubTally.limits`: frames that were too fast, connections closed for it,
+#: connections turned away because their user or address has too many.
+LIMITS: Final = ("frames", "closed", "user", "address")
 
 
 class Durations:
@@ -65,5 +70,7 @@ class HubTally:
         self.refused = 0
         #: Snapshots that were begun.
         self.snapshots = 0
+        #: By name of a limit, how often it was overstepped.
+        self.limits: Counter[str] = Counter()
         #: From a relay's news to their frames being handed to the server, for all who may be sent.
         self.deliveries = Durations()

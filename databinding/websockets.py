@@ -38,13 +38,15 @@ from channels.db import database_sync_to_async
 from django.db.models import Model
 from django.http import HttpRequest
 
-from databinding import origin
+from databinding import origin, protocol
 from databinding.binding import Binding, distinct_names
+from databinding.crowd import Crowded, admitted
 from databinding.foreign import application_of
+from databinding.hub import running_hub
 from databinding.inbound import BindingConsumer, consumer_class_for
-from databinding.protocol import CloseCode
+from databinding.protocol import CloseCode, FrameError
 from databinding.routers import consistent_reads
-from databinding.session import Closed, Session, binding_of
+from databinding.session import Closed, Session, acceptance, binding_of
 
 __all__ = [
     "WebSocketDemultiplexer",
@@ -129,12 +131,22 @@ class WebSocketDemultiplexer(AsyncConsumer):
         if not origin.allowed(scope):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
+        try:
+            with admitted(scope):
+                await self._visit(scope, receive, send)
+        except Crowded as crowded:
+            running_hub().tally.limits[crowded.whose] += 1
+            await _turn_away(scope, send, FrameError(429, str(crowded)))
+
+    async def _visit(self, scope: Any, receive: Any, send: Any) -> None:
         session = Session(self.consumers, await self.groups(), scope, send)
         try:
             await session.open()
             while (message := await receive())["type"] == "websocket.receive":
                 await session.received(message)
         except Closed as closed:
+            if closed.code == CloseCode.TOO_FAST:
+                session.hub.tally.limits["closed"] += 1
             await _close(send, closed.code)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -199,6 +211,16 @@ _PATIENCE = 1.0
 
 #: Channels 1's spelling.
 WebsocketDemultiplexer = WebSocketDemultiplexer
+
+
+async def _turn_away(scope: Any, send: Any, error: FrameError) -> None:
+    """Accepted first: of a refused handshake a page is told nothing, and would soon come again."""
+    try:
+        await send(acceptance(scope))
+        await send({"type": "websocket.send", "text": protocol.error_reply(error)})
+    except (OSError, RuntimeError):
+        return
+    await _close(send, CloseCode.TOO_FAST)
 
 
 async def _close(send: Any, code: CloseCode) -> None:
