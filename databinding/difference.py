@@ -193,6 +193,13 @@ class Rows:
         for key in members.present:
             self._release(key, group)
 
+    def holds(self, key: Key, fragment: str | None, groups: Collection[str]) -> bool:
+        """Is the row held as this, and in just these groups (those not loaded are passed over)?"""
+        if self.fragments.get(key) != fragment or fragment is None:
+            return False
+        held = {name for name in self.index[key] if isinstance(name, str)}
+        return held == {name for name in groups if name in self.groups}
+
     def put(self, key: Key, fragment: str, groups: Collection[str], number: int) -> None:
         """The row is now ``fragment`` and in ``groups`` (those not loaded are passed over).
 

@@ -9,7 +9,7 @@ answer for its journal is taken to be away, and ends the pass.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -50,23 +50,23 @@ class Row(NamedTuple):
 class Change(NamedTuple):
     """What is to be applied to `Rows`: rows that are there, and keys that are gone.
 
-    A complete change names every row that is there. ``windows`` has the rows of windows that may
-    show others now.
+    ``windows`` has the rows of windows that may show others now. Of a ``blind`` change no keys
+    have told: groups that are only followed can't know what they have missed.
     """
 
     rows: list[Row]
     gone: list[Key]
-    complete: bool = False
     windows: Mapping[Window, Sequence[tuple[Key, str]]] = {}
+    blind: bool = False
+
+    def keys(self) -> set[Key]:
+        """The rows that it is about."""
+        return {row.key for row in self.rows}.union(self.gone)
 
     def apply(self, to: Rows, number: int) -> None:
         for window, shown in self.windows.items():
             to.hide(window, number, dict(shown))
-        gone = self.gone
-        if self.complete:
-            there = {row.key for row in self.rows}
-            gone = [key for key in to.index if key not in there]
-        for key in gone:
+        for key in self.gone:
             to.drop(key, number)
         for row in self.rows:
             if row.groups is None:
@@ -79,8 +79,27 @@ class Change(NamedTuple):
                 to.put(row.key, to.fragments[row.key], stays, number)
         for window, shown in self.windows.items():
             to.show(window, number, shown)
-        if self.complete:
+        if self.blind:
             to.follow_anew(number)
+
+
+class Sieve:
+    """Lets through, of all rows, those that aren't held as they are.
+
+    So reading everything anew takes memory for what differs, and for the keys of the rest.
+    """
+
+    def __init__(self, held: Rows) -> None:
+        self._held = held
+        self._there: set[Key] = set()
+
+    def __call__(self, row: Row) -> bool:
+        self._there.add(row.key)
+        return row.groups is None or not self._held.holds(row.key, row.fragment, row.groups)
+
+    def gone(self) -> list[Key]:
+        """What is held, and hasn't come by."""
+        return [key for key in self._held.index if key not in self._there]
 
 
 class Reader:
@@ -98,22 +117,43 @@ class Reader:
         Raises what the binding's querysets raise.
         """
         if None in texts:
-            change = self.all(binding, rows.held(), rows)
-            windows = rows.windows()
-        else:
-            change = self.keys(binding, [text for text in texts if text is not None])
-            windows = _touched(rows, change)
+            return self.compared(binding, rows)._replace(blind=True)
+        change = self.keys(binding, [text for text in texts if text is not None])
+        windows = _touched(rows, change)
         if not windows:
             return change
+        shown, _ = self._shown(binding, rows, windows, change, known=rows.fragments)
+        return change._replace(windows=shown)
+
+    def compared(self, binding: type[Binding], rows: Rows) -> Change:
+        """How what is held differs from what is there.
+
+        Raises what the binding's querysets raise.
+        """
+        sieve = Sieve(rows)
+        change = Change(self.all(binding, rows.held(), rows, sieve), [])
+        shown, read = self._shown(binding, rows, rows.windows(), change, known=())
+        change.rows.extend(filter(sieve, read))
+        return change._replace(gone=sieve.gone(), windows=shown)
+
+    def _shown(
+        self,
+        binding: type[Binding],
+        rows: Rows,
+        windows: list[Window],
+        change: Change,
+        known: Container[Key],
+    ) -> tuple[dict[Window, list[tuple[Key, str]]], list[Row]]:
+        """What windows show after a change, and the rows that had to be read for it: those that
+        are neither in the change nor `known` to be as they are held."""
         places = self._places(binding, rows, windows)
         read = {row.key: row for row in change.rows}
-        held = {} if change.complete else rows.fragments
-        wanted = {key for keys in places.values() for key in keys}
+        wanted = dict.fromkeys(key for keys in places.values() for key in keys)
         more = self._by_keys(
-            binding, [key for key in wanted if key not in read and key not in held]
+            binding, [key for key in wanted if key not in read and key not in known]
         )
         read.update((row.key, row) for row in more)
-        gone = wanted - read.keys() if change.complete else set(change.gone)
+        gone = {*change.gone, *(key for key in wanted if key not in read and key not in known)}
 
         def shown(window: Window) -> Iterator[tuple[Key, str]]:
             for key in places[window]:
@@ -126,9 +166,7 @@ class Reader:
                 if fragment is not None:
                     yield key, fragment
 
-        if change.complete:
-            change = change._replace(rows=change.rows + more)
-        return change._replace(windows={window: list(shown(window)) for window in windows})
+        return {window: list(shown(window)) for window in windows}, more
 
     def keys(self, binding: type[Binding], texts: Collection[str]) -> Change:
         """The rows with these keys (as the journal holds them), and which are gone."""
@@ -143,16 +181,20 @@ class Reader:
         return Change(rows, [key for key in wanted if key not in there])
 
     def all(
-        self, binding: type[Binding], groups: Collection[str], held: Rows | None = None
-    ) -> Change:
-        """Every row that is in one of these groups.
+        self,
+        binding: type[Binding],
+        groups: Collection[str],
+        held: Rows | None = None,
+        sieve: Sieve | None = None,
+    ) -> list[Row]:
+        """Every row that is in one of these groups; of those the ones that a sieve lets through.
 
         Raises what `get_queryset` raises. So it does with `rows`, unless the groups are held: then
         one whose rows can't be asked for keeps those that it has, as far as they are still its own.
         """
         constant = binding.constant_groups()
         if constant is not None and constant.isdisjoint(groups):
-            return Change([], [], complete=True)
+            return []
         rows: dict[Key, Row] = {}
         for group in groups:
             try:
@@ -161,16 +203,17 @@ class Reader:
                 if held is None:
                     raise
                 self._pass_over(binding, error)
-                found = self._by_keys(binding, list(held.groups[group].present), groups)
+                keys = list(held.groups[group].present)
+                found = self._by_keys(binding, keys, groups, sieve)
             else:
                 if queryset is None:
                     # rows() doesn't say: ask every row which groups it is in.
-                    found = self._scan(binding, binding.queryset, groups)
+                    found = self._scan(binding, binding.queryset, groups, sieve)
                     rows = {row.key: row for row in found}
                     break
-                found = self._scan(binding, queryset.all, groups)
+                found = self._scan(binding, queryset.all, groups, sieve)
             rows.update((row.key, row) for row in found)
-        return Change(list(rows.values()), [], complete=True)
+        return list(rows.values())
 
     def owe(self, binding: type[Binding], key: Key | None) -> None:
         """Note what has to be read again, since it couldn't be now; until then it is in doubt."""
@@ -218,7 +261,7 @@ class Reader:
             if large or self._guarded(lambda: binding.queryset().count()) > settings.GROUP_LIMIT:
                 return {group: None if group in constant else [] for group in groups}
         found: dict[str, list[tuple[Key, str]] | None] = {group: [] for group in groups}
-        for row in self.all(binding, groups).rows:
+        for row in self.all(binding, groups):
             if row.fragment is not None:
                 for group in (row.groups or frozenset()).intersection(groups):
                     found[group].append((row.key, row.fragment))  # type: ignore[union-attr]
@@ -278,9 +321,13 @@ class Reader:
             return read()
 
     def _rendered(
-        self, binding: type[Binding], ask: Ask, groups: Collection[str] | None
+        self,
+        binding: type[Binding],
+        ask: Ask,
+        groups: Collection[str] | None,
+        sieve: Sieve | None,
     ) -> list[Row]:
-        rows = self._guarded(lambda: list(_render(binding, ask(), groups)))
+        rows = self._guarded(lambda: list(filter(sieve, _render(binding, ask(), groups))))
         for row in rows:
             if row.fragment is None:
                 self.owe(binding, row.key)
@@ -291,15 +338,16 @@ class Reader:
         binding: type[Binding],
         ask: Ask,
         groups: Collection[str] | None = None,
+        sieve: Sieve | None = None,
     ) -> list[Row]:
         """All rows of a queryset; where one can't even be read, they are read by their keys."""
         try:
-            return self._rendered(binding, ask, groups)
+            return self._rendered(binding, ask, groups, sieve)
         except Exception as error:
             self._raise_if_hopeless(error)
             keys = self._guarded(lambda: list(ask().values_list("pk", flat=True)))
             places = {binding.wire_key(key): place for place, key in enumerate(keys)}
-            rows = self._by_keys(binding, keys, groups)
+            rows = self._by_keys(binding, keys, groups, sieve)
             return sorted(rows, key=lambda row: places[row.key])
 
     def _by_keys(
@@ -307,10 +355,11 @@ class Reader:
         binding: type[Binding],
         keys: list[Any],
         groups: Collection[str] | None = None,
+        sieve: Sieve | None = None,
     ) -> list[Row]:
         rows: list[Row] = []
         for start in range(0, len(keys), _CHUNK):
-            rows += self._chunk(binding, keys[start : start + _CHUNK], groups)
+            rows += self._chunk(binding, keys[start : start + _CHUNK], groups, sieve)
         return rows
 
     def _chunk(
@@ -318,10 +367,12 @@ class Reader:
         binding: type[Binding],
         keys: list[Any],
         groups: Collection[str] | None,
+        sieve: Sieve | None,
     ) -> list[Row]:
         """The rows with these keys; one that can't be read is found by halving."""
         try:
-            return self._rendered(binding, lambda: binding.queryset().filter(pk__in=keys), groups)
+            ask = partial(_with_keys, binding, keys)
+            return self._rendered(binding, ask, groups, sieve)
         except Exception as error:
             self._raise_if_hopeless(error)
             self._guarded(binding.queryset)  # Raises if it is the fault of no row.
@@ -329,12 +380,16 @@ class Reader:
                 logger.exception("%s: row %r can't be read.", binding.__qualname__, keys[0])
                 key = binding.wire_key(keys[0])
                 self.owe(binding, key)
-                return [Row(key, None, None)]
+                return list(filter(sieve, [Row(key, None, None)]))
             half = len(keys) // 2
             return [
-                *self._chunk(binding, keys[:half], groups),
-                *self._chunk(binding, keys[half:], groups),
+                *self._chunk(binding, keys[:half], groups, sieve),
+                *self._chunk(binding, keys[half:], groups, sieve),
             ]
+
+
+def _with_keys(binding: type[Binding], keys: Collection[Any]) -> QuerySet[Any]:
+    return binding.queryset().filter(pk__in=keys)
 
 
 def _touched(rows: Rows, change: Change) -> list[Window]:

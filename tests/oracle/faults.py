@@ -57,7 +57,7 @@ def rows_before_keys():
         reader = Reader(self.journal, {})
         with self.journal.snapshot():
             for binding, rows in self.relay.holdings.rows.items():
-                found = reader.all(binding, rows.held()).rows
+                found = reader.all(binding, rows.held())
                 early[binding] = {row.key: row for row in found}
         time.sleep(0.005)
         make_pass(self)
