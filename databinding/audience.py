@@ -4,7 +4,8 @@ An audience's numbers are those of its groups' last changes (see `databinding.di
 subscriber that was told everything up to `Audience.number` is current. The frames from a number
 to now are made once and kept until the next change, so that everybody in step shares them.
 
-Whoever reads or changes an audience holds its relay's lock.
+An audience is the relay's: its thread alone changes and reads it freely. An event loop, which only
+asks for `Audience.frames` and `Audience.empty_batch`, keeps to the rules of `databinding.holdings`.
 """
 
 from __future__ import annotations
@@ -94,14 +95,17 @@ class Audience:
         """The groups have news: frames made so far lead to the past."""
         self._frames.clear()
         self._snapshots.clear()
+        self._page = None
 
     def cursor(self, stream: str, standing: Standing) -> str:
         """Where a client stands that was told everything up to now.
 
         Of no epoch, so that it isn't honoured, while some row can't be told: whoever resumed by it,
-        perhaps at a process that can read the row, would never get it.
+        perhaps at a process that can read the row, would never get it. So it is where rows change
+        of which no key tells.
         """
-        epoch = _NO_EPOCH if self.rows.doubtful else standing.epoch
+        doubtful = self.rows.doubtful or self.binding.refresh_every is not None
+        epoch = _NO_EPOCH if doubtful else standing.epoch
         cursor = Cursor(epoch, self._digest(stream), standing.position)
         return _signer().sign(cursor.encode())
 

@@ -1,14 +1,16 @@
 """What one process holds of one database: rows, audiences, and which state they are of.
 
-The relay's thread changes it; event loops read it. `Holdings.lock` is taken for as long as it
-takes to change something in memory, never while waiting for the database; event loops only ever
-try it.
+The relay's thread alone changes it; event loops read it, holding `Holdings.lock`, for which they
+never wait but try again a little later. The relay's thread takes it for what takes no time; while
+it changes many rows, or makes frames of them, it says so (`Holdings.moving`), and event loops keep
+off these rows alone.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 
 from databinding.audience import Audience, Standing
 from databinding.binding import Binding
@@ -24,31 +26,48 @@ class Holdings:
         self.lock = threading.Lock()
         self.standing: Standing | None = None
         self.rows: dict[type[Binding], Rows] = {}
+        #: Whose rows and audiences are being changed just now.
+        self.moving: Set[type[Binding]] = frozenset()
         self._number = 0
         self._audiences: dict[tuple[type[Binding], tuple[Group, ...]], Audience] = {}
 
     def in_use(self) -> bool:
         return any(audience.users for audience in self._audiences.values())
 
+    def comparable(self, binding: type[Binding]) -> bool:
+        """Is anybody subscribed to it, and are its rows held, so that they can be compared?"""
+        audiences = [one for one in self._audiences.values() if one.binding is binding]
+        return any(one.users for one in audiences) and all(one.held for one in audiences)
+
+    @contextmanager
+    def _moving(self, bindings: Set[type[Binding]]) -> Iterator[None]:
+        """While these are changed, no event loop reads them; others it may go on reading."""
+        with self.lock:
+            self.moving = bindings
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.moving = frozenset()
+
     def advance(
-        self, changes: Iterable[tuple[type[Binding], Change]], standing: Standing
+        self, changes: Collection[tuple[type[Binding], Change]], standing: Standing
     ) -> list[Audience]:
         """Go to a later state; return the audiences that have news, with their frames made."""
-        with self.lock:
-            self._number += 1
-            bindings = {binding for binding, _ in changes}
+        self._number += 1
+        bindings = {binding for binding, _ in changes}
+        changed: dict[type[Binding], set[Group]] = {binding: set() for binding in bindings}
+        with self._moving(bindings):
             before = {
                 audience: audience.number
                 for audience in self._audiences.values()
                 if audience.binding in bindings
             }
-            changed: dict[type[Binding], set[Group]] = {}
             for binding, change in changes:
                 rows = self.rows[binding]
                 change.apply(rows, self._number)
                 self._follow_large(binding, rows)
-                changed[binding] = rows.take_changed()
-            self.standing = standing
+                changed[binding] |= rows.take_changed()
             news = [
                 audience
                 for audience in before
@@ -60,6 +79,8 @@ class Holdings:
                 # Those in step are at the number before this one.
                 for stream, classic in +audience.doors:
                     audience.frames(stream, classic, before[audience], standing)
+            # Before they are read again: what is held is of this state from now on.
+            self.standing = standing
             return news
 
     def trust(self, binding: type[Binding]) -> None:
@@ -80,7 +101,7 @@ class Holdings:
         Returns the keys of rows that other groups hold as something else.
         """
         differing: list[Key] = []
-        with self.lock:
+        with self._moving({binding}):
             rows = self.rows.setdefault(binding, Rows())
             for group, found in loaded.items():
                 if found is None:
@@ -120,20 +141,20 @@ class Holdings:
 
     def unload(self) -> None:
         """Forget audiences that had no subscribers since the last time, and rows of nobody."""
+        used: dict[type[Binding], set[Group]] = {}
         with self.lock:
             for place, audience in list(self._audiences.items()):
                 if audience.idle and not audience.users:
                     del self._audiences[place]
+                else:
+                    used.setdefault(audience.binding, set()).update(audience.groups)
                 audience.idle = not audience.users
-            for binding, rows in self.rows.items():
-                used = {
-                    group
-                    for audience in self._audiences.values()
-                    if audience.binding is binding
-                    for group in audience.groups
-                }
-                for group in rows.groups.keys() - used:
-                    rows.unload(group)
+        for binding, rows in self.rows.items():
+            unused = rows.groups.keys() - used.get(binding, set())
+            if unused:
+                with self._moving({binding}):
+                    for group in unused:
+                        rows.unload(group)
 
     def clear(self) -> None:
         with self.lock:

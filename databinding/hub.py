@@ -179,6 +179,8 @@ class Hub:
             raise Busy
         try:
             audience = subscription.audience
+            if audience.binding in holdings.moving:
+                raise Busy
             if holdings.standing is None or audience.number <= subscription.number:
                 return Frames((), subscription.number)
             return audience.frames(
@@ -194,6 +196,8 @@ class Hub:
             raise Busy
         try:
             audience = subscription.audience
+            if audience.binding in holdings.moving:
+                raise Busy
             if holdings.standing is None or audience.number != subscription.number:
                 return None
             return audience.empty_batch(subscription.stream, holdings.standing)

@@ -105,8 +105,7 @@ class Pass:
         """All rows of an audience: the first frame of them, and where it goes on."""
         rest: Chunk | Page | None
         if audience.held:
-            with self.holdings.lock:
-                text, rest = audience.snapshot(stream, self.standing).frame()
+            text, rest = audience.snapshot(stream, self.standing).frame()
         else:
             text, rest = self.page(audience, stream, Page(self.standing))
         return Joined(audience, Frames((text,), audience.number), rest)
