@@ -64,6 +64,9 @@ class Binding:
     max_limit: ClassVar[int] = 1_000
     #: A Django REST framework serializer class: what a client may say when it subscribes.
     parameters: ClassVar[type[Any] | None] = None
+    #: Seconds after which the rows are asked anew, whatever the journal says, and what differs is
+    #: sent: so that even writes heal that capture can't see. None: the journal is believed.
+    refresh_every: ClassVar[float | None] = None
     #: JSON encoder of the rows.
     encoder: ClassVar[type[json.JSONEncoder]] = DjangoJSONEncoder
 

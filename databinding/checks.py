@@ -9,6 +9,7 @@ databinding.E006   bound models on a database that the routers keep the journal 
 databinding.E007   triggers are missing, and this database role may not make them
 databinding.E008   a binding has order_by, but no such field, or no rows() that can be ordered
 databinding.E009   a binding has no group_names()
+databinding.E010   a binding's refresh_every is no number of seconds
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
@@ -80,9 +81,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         )
     for name, default in DEFAULTS.items():
         value = getattr(settings, name)
-        if isinstance(default, (int, float)) and (
-            isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
-        ):
+        if isinstance(default, (int, float)) and not _is_number_above_0(value):
             errors.append(
                 Error(
                     f"DATABINDING[{name!r}] can't be {value!r}.",
@@ -91,6 +90,10 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                 )
             )
     return errors or _check_together()
+
+
+def _is_number_above_0(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def _check_together() -> list[CheckMessage]:
@@ -128,6 +131,16 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
                     hint="Fields of a binding are the model's own, by name.",
                     obj=binding,
                     id="databinding.E002",
+                )
+            )
+        every: Any = binding.refresh_every
+        if every is not None and not _is_number_above_0(every):
+            errors.append(
+                Error(
+                    f"{binding.__qualname__}.refresh_every can't be {every!r}.",
+                    hint="It is a number of seconds greater than 0, or None.",
+                    obj=binding,
+                    id="databinding.E010",
                 )
             )
         if not _has(binding, "group_names"):

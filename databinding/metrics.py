@@ -89,6 +89,16 @@ FAMILIES: Final[dict[str, tuple[Kind, str, Sequence[str]]]] = {
         "Bindings whose rows were all read anew.",
         _DATABASE,
     ),
+    "databinding_relay_scheduled_refresh_seconds": (
+        _HISTOGRAM,
+        "How long those took that refresh_every asked for.",
+        _DATABASE,
+    ),
+    "databinding_relay_healed_rows_total": (
+        _COUNTER,
+        "Rows in which those found changes of which no key had told.",
+        _DATABASE,
+    ),
     "databinding_relay_owed_rows": (_GAUGE, "Rows that can't be read or rendered.", _DATABASE),
     "databinding_relay_rows": (_GAUGE, "Rows held in memory.", _DATABASE),
     "databinding_doorbell_up": (_GAUGE, "1 if the channel layer took or brought the last.", ()),
@@ -195,6 +205,8 @@ def _relays(found: _Families) -> None:
         found.add("relay_failures_total", tally.failures, alias)
         found.add("relay_keys_read_total", tally.keys, alias)
         found.add("relay_refreshes_total", tally.refreshes, alias)
+        found.add_durations("relay_scheduled_refresh_seconds", [tally.scheduled], alias)
+        found.add("relay_healed_rows_total", tally.healed, alias)
         found.add("relay_owed_rows", tally.owed, alias)
         held = list(relay.holdings.rows.values())
         found.add("relay_rows", sum(len(rows.fragments) for rows in held), alias)

@@ -28,12 +28,13 @@ from databinding import doorbell
 from databinding.audience import Audience, Door, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import Group
+from databinding.difference import Group, Key
 from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
 from databinding.locks import gave_up
 from databinding.passes import Pass, names_of
 from databinding.reading import DATABASE_AWAY, Change, Reader
+from databinding.refreshes import Refreshes
 from databinding.routers import consistent_reads
 from databinding.tally import RelayTally
 
@@ -230,6 +231,9 @@ class _Life:
         self.owed: Owed = {}
         self.owed_pause = self.OWED_FIRST
         self.owed_due = 0.0
+        self.refreshes = Refreshes()
+        # Bindings that this pass has read anew, and how long each took.
+        self.refreshed: dict[type[Binding], float] = {}
 
     def idle(self) -> bool:
         relay = self.relay
@@ -251,11 +255,14 @@ class _Life:
             told = self._ask(self.journal.grown) or relay._rung
             if told and relay.tally.behind_since is None:
                 relay.tally.behind_since = time.monotonic()
-            if not (told or relay._asked or self._joins_due() or self.retry or self._due()):
+            due = self._due() or self._refresh_due()
+            if not (told or relay._asked or self._joins_due() or self.retry or due):
                 busy = time.monotonic() - self.last_news < self.BUSY
                 wait = settings.POLL_BUSY if busy else settings.POLL_REST
                 if relay._jobs:
                     wait = min(wait, self.joins_after - time.monotonic())
+                if (refresh := self.refreshes.next(relay.holdings.rows)) is not None:
+                    wait = min(wait, refresh[1])
                 relay._woken.wait(wait)
                 relay._woken.clear()
                 return
@@ -306,6 +313,7 @@ class _Life:
         began = time.monotonic()
         jobs = [relay._jobs.popleft() for _ in range(len(relay._jobs))]
         reader = Reader(self.journal, relay.holdings.rows)
+        self.refreshed.clear()
         try:
             with self.journal.snapshot():
                 state = self.journal.state()
@@ -323,6 +331,8 @@ class _Life:
             relay._asked = relay._asked or any(job.wants is None for job in unfinished)
             # Also if the database went away while jobs were done: the news before them counts.
             self._owe(reader)
+        for binding, seconds in self.refreshed.items():
+            self.refreshes.done(binding, seconds)
         now = time.monotonic()
         took = now - began
         self.pause_until = now + min(3 * took, settings.PASS_PAUSE)
@@ -359,14 +369,14 @@ class _Life:
         """From the state that is held to this one; True if somebody has news."""
         holdings, tally = self.relay.holdings, self.relay.tally
         standing = Standing(state.epoch, state.position)
-        retrying = self._due()
-        if holdings.standing == standing and not retrying:
+        retrying, refresh = self._due(), self._refresh_due()
+        if holdings.standing == standing and not retrying and refresh is None:
             return False
         keys: Keys | None = {}
         if holdings.standing is not None:
             keys = self._keys_since(holdings.standing, state)
             tally.keys += sum(map(len, (keys or {}).values()))
-        changes = list(self._read(reader, keys, retrying))
+        changes = list(self._read(reader, keys, retrying, refresh))
         for binding in retrying.keys() - reader.faulty.keys():
             holdings.trust(binding)
         news = holdings.advance(changes, standing)
@@ -385,21 +395,55 @@ class _Life:
         return self.journal.keys_since(standing.position, settings.KEY_LIMIT)
 
     def _read(
-        self, reader: Reader, keys: Keys | None, retrying: Owed
+        self,
+        reader: Reader,
+        keys: Keys | None,
+        retrying: Owed,
+        refresh: type[Binding] | None,
     ) -> Iterator[tuple[type[Binding], Change]]:
         for binding, rows in self.relay.holdings.rows.items():
             texts: set[str | None] = {None}
             if keys is not None:
                 texts = keys.get(binding.concrete_label(), set()) | retrying.get(binding, set())
+            began = time.monotonic()
             try:
+                if texts:
+                    change = reader.change(binding, texts, rows)
+                    yield binding, change
                 if None in texts:
                     self.relay.tally.refreshes += 1
-                if texts:
-                    yield binding, reader.change(binding, texts, rows)
+                    self.refreshed[binding] = time.monotonic() - began
+                elif binding is refresh:
+                    compared = reader.compared(binding, rows)
+                    yield binding, compared
+                    told = change.keys() if texts else set()
+                    self._refreshed(binding, compared.keys() - told, time.monotonic() - began)
             except Exception as error:
                 reader.raise_if_away(error)
                 logger.exception("%s can't be read.", binding.__qualname__)
                 reader.owe(binding, None)
+
+    def _refresh_due(self) -> type[Binding] | None:
+        """The binding whose turn it is to be read anew, though no key tells of a change."""
+        holdings = self.relay.holdings
+        found = self.refreshes.next(holdings.rows)
+        if found is None or found[1] > 0:
+            return None
+        binding, _ = found
+        if holdings.comparable(binding):
+            return binding
+        self.refreshes.put_off(binding)
+        return None
+
+    def _refreshed(self, binding: type[Binding], healed: set[Key], took: float) -> None:
+        tally = self.relay.tally
+        tally.scheduled.add(took)
+        tally.healed += len(healed)
+        self.refreshed[binding] = took
+        if healed:
+            logger.info(
+                "%s: %d rows had changed of which no key told.", binding.__qualname__, len(healed)
+            )
 
     def _due(self) -> Owed:
         """What is to be read again by now."""

@@ -41,6 +41,10 @@ class RelayTally:
         self.keys = 0
         #: Bindings whose rows were all read anew, instead of by key.
         self.refreshes = 0
+        #: How long those took that a binding's `refresh_every` asked for, and the rows in which
+        #: they found changes that no key had told of.
+        self.scheduled = Durations()
+        self.healed = 0
         #: Rows that couldn't be read and will be tried again.
         self.owed = 0
         #: Since when (monotonic) there are news that aren't delivered, or the database couldn't be

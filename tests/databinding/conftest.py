@@ -1,8 +1,9 @@
 import pytest
 from django.core.management import call_command
 from django.db import connection, connections
+from django.test import override_settings
 
-from databinding import capture
+from databinding import capture, triggers
 from databinding.binding import registry
 from databinding.relay import stop_relays
 from tests.postgresql import PostgreSQL
@@ -13,6 +14,15 @@ def no_relay_left(_django_db_helper):
     """A relay belongs to the test whose database it reads; it stops before that is emptied."""
     yield
     stop_relays()
+
+
+@pytest.fixture
+def by_signals(transactional_db):
+    """Signals capture; there are no triggers."""
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        triggers.install("default")
+        yield
+    triggers.install("default")
 
 
 @pytest.fixture

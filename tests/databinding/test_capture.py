@@ -28,15 +28,6 @@ from values.models import IntegerValue as Value
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def by_signals(transactional_db):
-    """Signals capture; there are no triggers."""
-    with override_settings(DATABINDING={"CAPTURE": "signals"}):
-        triggers.install("default")
-        yield
-    triggers.install("default")
-
-
 def journalled(write, *arguments):
     """Which rows a write journals, as sets of labels and keys."""
     before = JournalEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
