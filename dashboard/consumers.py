@@ -3,7 +3,13 @@
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from databinding.websockets import WebSocketDemultiplexer
-from values.bindings import IntegerValueBinding
+from values.bindings import (
+    BooleanValueBinding,
+    FloatValueBinding,
+    IntegerLimitsBinding,
+    IntegerValueBinding,
+    TextValueBinding,
+)
 
 
 class EchoConsumer(AsyncWebsocketConsumer):
@@ -17,7 +23,13 @@ class EchoConsumer(AsyncWebsocketConsumer):
 class Demultiplexer(WebSocketDemultiplexer):
     """What `ws /stream/` speaks."""
 
-    consumers = {"intval": IntegerValueBinding.consumer}
+    consumers = {
+        "intval": IntegerValueBinding.consumer,
+        "intlimits": IntegerLimitsBinding.consumer,
+        "floatval": FloatValueBinding.consumer,
+        "boolval": BooleanValueBinding.consumer,
+        "textval": TextValueBinding.consumer,
+    }
 
     def connection_groups(self):
-        return ["intval-updates"]
+        return ["intval-updates", "floatval-updates", "boolval-updates", "textval-updates"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -202,6 +203,23 @@ class Actions:
         return Answer(self.binding.key(instance), None) if stored is None else self._answer(stored)
 
 
+class _FieldsSerializer(ModelSerializer[Any]):
+    """What a form of Django's asks of a row, too: its model's `clean` and constraints."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        model: Any = self.Meta.model
+        row: Any = copy(self.instance) if self.instance is not None else model()
+        related = {field.name for field in model._meta.many_to_many}
+        for name, value in attrs.items():
+            if name not in related:
+                setattr(row, name, value)
+        # Of fields that can't be written here nothing is known yet where the row is new.
+        left_out = {field.name for field in model._meta.fields} - {*self.fields}
+        row.clean()
+        row.validate_constraints(exclude=left_out if self.instance is None else None)
+        return attrs
+
+
 _serializers: dict[type[Binding], type[Serializer[Any]]] = {}
 
 
@@ -212,5 +230,5 @@ def serializer_class_for(binding: type[Binding]) -> type[Serializer[Any]]:
     if binding not in _serializers:
         meta = type("Meta", (), {"model": binding.model, "fields": binding.field_names()})
         name = f"{binding.__name__}Serializer"
-        _serializers[binding] = type(name, (ModelSerializer,), {"Meta": meta})
+        _serializers[binding] = type(name, (_FieldsSerializer,), {"Meta": meta})
     return _serializers[binding]

@@ -2,13 +2,25 @@
 
 from databinding.websockets import WebsocketBinding
 
-from .models import IntegerValue
+from .models import BooleanValue, FloatValue, IntegerValue, TextValue
 
 #: The model permission that each write asks for; every other action only reads.
 WRITES = {"create": "add", "update": "change", "delete": "delete"}
 
 
-class IntegerValueBinding(WebsocketBinding):
+class ValueBinding(WebsocketBinding):
+    """Anyone may read; only active staff with the model permission may write."""
+
+    def has_permission(self, user, action, pk):
+        if action in ("subscribe", "list", "retrieve"):
+            return True
+        if action not in WRITES or user is None:
+            return False
+        permission = f"values.{WRITES[action]}_{self.model._meta.model_name}"
+        return user.is_active and user.is_staff and user.has_perm(permission)
+
+
+class IntegerValueBinding(ValueBinding):
     model = IntegerValue
     stream = "intval"
     fields = ["name", "value"]
@@ -17,11 +29,54 @@ class IntegerValueBinding(WebsocketBinding):
     def group_names(cls, instance):
         return ["intval-updates"]
 
+
+class IntegerLimitsBinding(ValueBinding):
+    """What `intval`, which stays as it was, doesn't say of a number: how to read and show it.
+
+    For those who subscribe to it alone: clients that just connect get `intval` as ever.
+    """
+
+    model = IntegerValue
+    stream = "intlimits"
+    exclude = ["name", "value"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["intlimits-updates"]
+
     def has_permission(self, user, action, pk):
-        """Anyone may read; only active staff with the model permission may write."""
-        if action in ("subscribe", "list", "retrieve"):
-            return True
-        if action not in WRITES or user is None:
-            return False
-        permission = f"values.{WRITES[action]}_integervalue"
-        return user.is_active and user.is_staff and user.has_perm(permission)
+        # Rows come and go with their names and values.
+        return action not in ("create", "delete") and super().has_permission(user, action, pk)
+
+    def groups_for(self, user, groups, parameters):
+        return ["intlimits-updates"]
+
+
+class FloatValueBinding(ValueBinding):
+    model = FloatValue
+    stream = "floatval"
+    fields = ["__all__"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["floatval-updates"]
+
+
+class BooleanValueBinding(ValueBinding):
+    model = BooleanValue
+    stream = "boolval"
+    fields = ["__all__"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["boolval-updates"]
+
+
+class TextValueBinding(ValueBinding):
+    model = TextValue
+    stream = "textval"
+    fields = ["__all__"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["textval-updates"]

@@ -1,15 +1,18 @@
 """`manage.py feed_system`, on the real machine and a real database."""
 
+import platform
 import signal
 import sqlite3
+from datetime import timedelta
 
 import psutil
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from tests.servers import PATIENCE, command, wait_until
 from values.machine import COUNTERS, GAUGES, Machine
-from values.models import IntegerValue
+from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
 
 
 def test_it_writes_what_the_machine_does(database):
@@ -22,6 +25,40 @@ def test_it_writes_what_the_machine_does(database):
     assert {f"here.{name}" for name in GAUGES} <= set(values)
     assert 0 < values["here.memory.used_mib"] < psutil.virtual_memory().total / 2**20
     assert 0 <= values["here.cpu.percent"] <= 100
+
+
+def test_it_writes_every_kind(database):
+    """Decimals and texts of this machine are there, told how to be shown, and when reported."""
+    call_command("feed_system", count=1, interval=0.05)
+    busy = FloatValue.objects.get(name="cpu.busy")
+    assert 0 <= busy.value <= 100
+    assert (busy.unit, busy.decimals, busy.maximum, busy.critical_high) == ("%", 1, 100, 95)
+    assert TextValue.objects.get(name="system.kernel").value == platform.release()
+    assert TextValue.objects.get(name="cpu.top_process").value
+    assert busy.expected_interval == 0.05
+    assert timezone.now() - busy.reported_at < timedelta(minutes=1)
+
+
+def test_it_says_that_it_runs(database):
+    """The value feed.alive is yes while the feed runs and no, which is critical, once it ended."""
+    with command(database, "feed_system", "--interval", "0.05") as feed:
+        wait_until(BooleanValue.objects.filter(name="feed.alive", value=True).exists)
+        feed.terminate()
+        feed.communicate(timeout=PATIENCE)
+    alive = BooleanValue.objects.get(name="feed.alive")
+    assert (alive.value, alive.critical_on) == (False, "no")
+
+
+def test_it_leaves_descriptions_alone(database):
+    """What somebody said of a value stays; what nobody ever described is described once."""
+    IntegerValue.objects.create(name="memory.percent", unit="per cent")
+    IntegerValue.objects.create(name="cpu.percent")
+    call_command("feed_system", count=1, interval=0.05)
+    IntegerValue.objects.filter(name="cpu.percent").update(critical_high=None)
+    call_command("feed_system", count=1, interval=0.05)
+    rows = {row.name: row for row in IntegerValue.objects.all()}
+    assert (rows["memory.percent"].unit, rows["memory.percent"].maximum) == ("per cent", None)
+    assert (rows["cpu.percent"].unit, rows["cpu.percent"].critical_high) == ("%", None)
 
 
 def test_a_row_keeps_its_identity(database):
@@ -40,7 +77,7 @@ def test_a_row_keeps_its_identity(database):
 def test_a_missing_counter_is_left_out(monkeypatch):
     """What psutil can't tell here is no value, and the rest is read all the same."""
     monkeypatch.setattr(psutil, "disk_io_counters", lambda: None)
-    values = Machine().read()
+    values = Machine().read().integers
     assert not {"disk.read_kb_s", "disk.written_kb_s"} & set(values)
     assert set(GAUGES) <= set(values)
 

@@ -1,19 +1,23 @@
 import signal
 import time
+from contextlib import suppress
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
-from values.machine import Machine
-from values.models import IntegerValue
+from values.machine import DESCRIPTIONS, Machine
+from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
 
 #: How long the database may refuse writes, in seconds, before the feed gives up.
 PATIENCE = 60
+#: A value that says that this is running.
+ALIVE = "feed.alive"
 
 
 class Command(BaseCommand):
     help = (
-        "Write this machine's cpu, memory, disk, network and load into integer values, "
+        "Write this machine's cpu, memory, disk, network and load into values, "
         "again and again until stopped (Ctrl-C, SIGTERM)."
     )
 
@@ -40,6 +44,9 @@ class Command(BaseCommand):
             self.feed(interval, count, prefix)
         except KeyboardInterrupt:
             pass
+        # Who is killed can't say so: then it is stale before long.
+        with suppress(DatabaseError):
+            BooleanValue.objects.filter(name=f"{prefix}{ALIVE}").update(value=False)
 
     def feed(self, interval, count, prefix):
         machine = Machine()
@@ -48,9 +55,13 @@ class Command(BaseCommand):
         while done != count:
             due = max(due + interval, time.monotonic())  # a late reading makes no others early
             time.sleep(max(0, due - time.monotonic()))
-            values = {f"{prefix}{name}": value for name, value in machine.read().items()}
+            integers, decimals, states, texts = machine.read()
             try:
-                write(values)
+                with transaction.atomic():
+                    write(IntegerValue, integers, interval, prefix)
+                    write(FloatValue, decimals, interval, prefix)
+                    write(BooleanValue, states | {ALIVE: True}, interval, prefix)
+                    write(TextValue, texts, interval, prefix)
                 written = time.monotonic()
             except DatabaseError as error:  # busy, or away for a moment
                 connection.close()
@@ -62,16 +73,25 @@ class Command(BaseCommand):
             done += 1
 
 
-def write(values):
-    """Make the rows of these names hold these values, in one transaction; touch no other."""
-    with transaction.atomic():
-        rows = IntegerValue.objects.in_bulk(list(values), field_name="name")
-        changed = [row for name, row in rows.items() if row.value != values[name]]
-        for row in changed:
-            row.value = values[row.name]
-        IntegerValue.objects.bulk_update(changed, ["value"])
-        IntegerValue.objects.bulk_create(
-            IntegerValue(name=name, value=value)
-            for name, value in values.items()
-            if name not in rows
-        )
+def write(model, readings, interval, prefix):
+    """Make the rows of these names hold these readings; touch no other.
+
+    A row that nothing reported before is told how to be shown, as far as nobody has said so.
+    """
+    readings = {f"{prefix}{name}": value for name, value in readings.items()}
+    rows = model.objects.in_bulk(list(readings), field_name="name")
+    fields = {"value", "reported_at", "expected_interval"}
+    for name, value in readings.items():
+        row = rows.get(name) or model(name=name)
+        if row.reported_at is None:
+            description = DESCRIPTIONS.get(name.removeprefix(prefix), {})
+            if all(getattr(row, field) == getattr(model(), field) for field in description):
+                for field, what in description.items():
+                    setattr(row, field, what)
+                fields.update(description)
+        row.value = value
+        row.reported_at = timezone.now()
+        row.expected_interval = interval
+        rows[name] = row
+    model.objects.bulk_update([row for row in rows.values() if row.pk], fields)
+    model.objects.bulk_create(row for row in rows.values() if row.pk is None)
