@@ -2,6 +2,7 @@
 
 from databinding.websockets import WebsocketBinding
 
+from . import throttles
 from .models import Message, Presence
 
 
@@ -24,6 +25,7 @@ class MessageBinding(OfRoom, WebsocketBinding):
     order_by = ["-timestamp"]
     limit = 50
     max_limit = 1000
+    throttle_classes = [throttles.Sending, throttles.SendingOfAddress]
 
     def has_permission(self, user, action, pk):
         return action in ("subscribe", "list", "retrieve", "create")
@@ -33,6 +35,7 @@ class PresenceBinding(OfRoom, WebsocketBinding):
     model = Presence
     stream = "presence"
     fields = ["handle"]
+    throttle_classes = [throttles.Renewing, throttles.RenewingOfAddress]
 
     def has_permission(self, user, action, pk):
         return action in ("subscribe", "list", "retrieve", "here")

@@ -8,12 +8,10 @@ from databinding.websockets import WebSocketDemultiplexer
 
 from .bindings import MessageBinding, PresenceBinding
 from .models import Presence, Room
-from .throttles import Renewing, Sending
 
 
 class MessageConsumer(MessageBinding.consumer):
     def perform_create(self, serializer):
-        Sending.check(self)
         serializer.save(room=room_of(self))
 
 
@@ -21,7 +19,6 @@ class PresenceConsumer(PresenceBinding.consumer):
     @action()
     def here(self, key, handle, **kwargs):
         """This page is here, under this name; to be said anew before its lease ends."""
-        Renewing.check(self)
         said = Here(data={"key": key, "handle": handle})
         said.is_valid(raise_exception=True)
         Presence.renew(room_of(self), **said.validated_data)

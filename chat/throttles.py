@@ -1,42 +1,32 @@
-"""How often one may write: Django REST framework's throttles, asked by consumers."""
+"""How often one may write, and come and go."""
 
 from uuid import uuid4
 
-from rest_framework.exceptions import Throttled
-from rest_framework.throttling import SimpleRateThrottle
+from databinding.throttling import ActionThrottle
 
 
-class ConnectionThrottle(SimpleRateThrottle):
-    """So often in a minute: of a user in all their connections, or else of one connection."""
+class OfPage:
+    """Of who isn't logged in, each page by itself: many may come from one address."""
 
-    def get_cache_key(self, consumer, view):
-        user = consumer.scope.get("user")
-        if user is not None and user.is_authenticated:
-            ident = f"user-{user.pk}"
-        else:
-            ident = consumer.scope.setdefault("chat-connection", uuid4().hex)
-        return self.cache_format % {"scope": self.scope, "ident": ident}
-
-    @classmethod
-    def check(cls, consumer):
-        """Raise `TooFast` (429) if it is too often."""
-        throttle = cls()
-        if not throttle.allow_request(consumer, None):
-            raise TooFast(throttle.wait(), cls.detail)
+    def get_ident(self, request):
+        return request.scope.setdefault("chat-page", uuid4().hex)
 
 
-class TooFast(Throttled):
-    """Says for how long to wait."""
-
-    extra_detail_singular = "Try again in {wait} second."
-    extra_detail_plural = "Try again in {wait} seconds."
-
-
-class Sending(ConnectionThrottle):
-    scope, rate = "chat-sending", "30/min"
+class Sending(OfPage, ActionThrottle):
+    actions, rate = ("create",), "30/min"
     detail = "You write faster than others can read."
 
 
-class Renewing(ConnectionThrottle):
-    scope, rate = "chat-renewing", "30/min"
+class SendingOfAddress(ActionThrottle):
+    actions, rate = ("create",), "300/min"
+    detail = "There are too many messages from where you are."
+
+
+class Renewing(OfPage, ActionThrottle):
+    actions, rate = ("here",), "30/min"
     detail = "You come and go too often."
+
+
+class RenewingOfAddress(ActionThrottle):
+    actions, rate = ("here",), "1200/min"
+    detail = "Too many come and go from where you are."

@@ -67,6 +67,9 @@ class Binding:
     #: Seconds after which the rows are asked anew, whatever the journal says, and what differs is
     #: sent: so that even writes heal that capture can't see. None: the journal is believed.
     refresh_every: ClassVar[float | None] = None
+    #: Django REST framework throttle classes, asked at each request (`databinding.throttling`);
+    #: None: those of its settings.
+    throttle_classes: ClassVar[list[type[Any]] | tuple[type[Any], ...] | None] = None
     #: JSON encoder of the rows.
     encoder: ClassVar[type[json.JSONEncoder]] = DjangoJSONEncoder
 

@@ -21,7 +21,7 @@ from djangochannelsrestframework.consumers import AsyncAPIConsumer
 from djangochannelsrestframework.decorators import action as dcrf_action
 from rest_framework import exceptions
 
-from databinding import protocol
+from databinding import protocol, throttling
 from databinding.actions import Actions
 from databinding.binding import Binding
 from databinding.difference import Key
@@ -55,6 +55,8 @@ class BindingConsumer(AsyncAPIConsumer):
     permission_classes = ()
     #: Set by the demultiplexer.
     door: Outlet
+    #: What is being worked on: the action's name and parameters.
+    _asked: tuple[str, dict[str, Any]]
 
     @dcrf_action()
     async def create(
@@ -139,6 +141,7 @@ class BindingConsumer(AsyncAPIConsumer):
     async def _in_database(self, work: Callable[..., T], *args: Any) -> T:
         def run() -> T:
             user = current_user(self.scope)
+            throttling.check(self.binding, self.scope, user, *self._asked)
             return work(Actions(self.binding, user, self.door.groups, self), *args)
 
         answer: T = await database_sync_to_async(run)()
@@ -146,6 +149,7 @@ class BindingConsumer(AsyncAPIConsumer):
 
     async def check_permissions(self, action: str, **kwargs: Any) -> None:
         """The five actions ask the binding themselves, about the row; others are asked here."""
+        self._asked = action, kwargs
         await super().check_permissions(action, **kwargs)
         known = action in self.available_actions
         if known and action not in ("create", "update", "delete", "list", "retrieve"):
@@ -165,7 +169,10 @@ class BindingConsumer(AsyncAPIConsumer):
         errors = error.detail if isinstance(error.detail, list) else [error.detail]
         status = error.status_code
         pk, data = error.answer if isinstance(error, Changed) else (None, None)
-        await self.reply(action, data, errors, status, request_id=request_id, pk=pk)
+        wait = getattr(error, "wait", None)  # `Throttled` has it.
+        await self.reply(
+            action, data, errors, status, request_id=request_id, pk=pk, retry_after=wait
+        )
 
     async def reply(
         self,
@@ -175,6 +182,7 @@ class BindingConsumer(AsyncAPIConsumer):
         status: int = 200,
         request_id: Any = None,
         pk: Key | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """DCRF's reply, with ``pk`` beside ``data``; a reply follows its own effect."""
         failed = status >= 400
@@ -191,6 +199,7 @@ class BindingConsumer(AsyncAPIConsumer):
             errors=errors or (),
             data=data,
             pk=pk,
+            retry_after=retry_after,
             encoder=DjangoJSONEncoder,
         )
         if failed or action in ("list", "retrieve"):

@@ -111,7 +111,8 @@ class Session:
             self.hub.tally.limits["frames"] += 1
             if self._pace.exhausted:
                 raise Closed(CloseCode.TOO_FAST)
-        if fair and text == protocol.PING:
+        if text == protocol.PING:
+            # Also to who is too fast: a heartbeat that isn't answered looks like a dead server.
             self.connection.pong(protocol.PONG)
             return
         try:

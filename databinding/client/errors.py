@@ -24,7 +24,8 @@ class RequestError(DatabindingError):
     """The server's refusal, in words that are fit for people.
 
     `status` is as in HTTP, `errors` what the server sent: a list of strings and of objects
-    {field: [messages]}; `pk` and `data` the row as it is, where the server tells (a conflict).
+    {field: [messages]}; `pk` and `data` the row as it is, where the server tells (a conflict);
+    `retry_after` in how many seconds it may be tried again, where it was too often (429).
     """
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
@@ -33,6 +34,8 @@ class RequestError(DatabindingError):
         self.errors: list[Any] = errors if isinstance(errors, list) else []
         self.pk: Any = payload.get("pk")
         self.data: Any = payload.get("data")
+        wait = payload.get("retry_after")
+        self.retry_after: float | None = wait if isinstance(wait, (int, float)) else None
         words = " ".join(message for _, message in _messages(self.errors))
         super().__init__(words or f"The server answered {status}.")
 

@@ -267,7 +267,9 @@ class Stream:
         self._stop()
         self._set(StreamState.IDLE, error)
         loop = asyncio.get_running_loop()
-        self._again = loop.call_later(self._backoff.next(), self.connected)
+        wait = error.retry_after if isinstance(error, RequestError) else None
+        # Not all at once either, who are told the same.
+        self._again = loop.call_later((wait or 0) + self._backoff.next(), self.connected)
 
     def _stop(self) -> None:
         self._accepted = False

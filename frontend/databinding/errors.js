@@ -21,7 +21,9 @@ export class DatabindingError extends Error {
  * strings and of objects {field: [messages]}.
  */
 export class RequestError extends DatabindingError {
-  /** @param {{response_status?: unknown, errors?: unknown, data?: unknown, pk?: unknown}} payload */
+  /**
+   * @param {{response_status?: unknown, errors?: unknown, data?: unknown, pk?: unknown, retry_after?: unknown}} payload
+   */
   constructor(payload) {
     const errors = Array.isArray(payload.errors) ? payload.errors : [];
     super(describe(errors) || `The server answered ${payload.response_status}.`);
@@ -29,6 +31,8 @@ export class RequestError extends DatabindingError {
     this.errors = errors;
     this.data = payload.data ?? null;
     this.pk = payload.pk ?? null;
+    /** @type {number | null} In how many seconds it may be tried again, where it was too often (429). */
+    this.retryAfter = typeof payload.retry_after === "number" ? payload.retry_after : null;
   }
 
   /**

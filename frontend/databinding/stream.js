@@ -287,7 +287,11 @@ export class Stream extends Emitter {
     if (this.state === "live") return this.#stay(error);
     if (this.state !== "subscribing") return;
     const passing = !(error instanceof RequestError) || error.status === 429 || error.status >= 500;
-    if (passing) this.#timer = this.#link.platform.setTimeout(() => this.connected(), this.#backoff.next());
+    if (passing) {
+      // Not all pages at once either, where they are told the same.
+      const wait = 1000 * ((error instanceof RequestError && error.retryAfter) || 0) + this.#backoff.next();
+      this.#timer = this.#link.platform.setTimeout(() => this.connected(), wait);
+    }
     this.#set(passing ? "idle" : "refused", error);
     if (!passing) this.#moved(error);
     this.fail(error);

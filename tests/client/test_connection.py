@@ -499,6 +499,20 @@ async def test_a_subscription_that_fails_for_now_is_tried_again(status):
         assert ints.rows == {1: A}
 
 
+async def test_a_subscription_that_came_too_often_waits_as_long_as_it_is_told():
+    """The server's `retry_after` goes before the client's own impatience."""
+    async with Peer() as peer, connect(peer.url, options=quick()) as live:
+        ints = live.stream("intval")
+        page = await peer.visitor()
+        asked = await page.asked("subscribe")
+        await page.reply(asked, 429, errors=["Slowly."], retry_after=1)
+        began = time.monotonic()
+        await eventually(lambda: isinstance(ints.error, RequestError))
+        assert ints.error.retry_after == 1
+        await page.subscribed()
+        assert time.monotonic() - began >= 0.9
+
+
 async def test_after_a_malformed_frame_the_rows_are_asked_for_anew():
     """A frame that can't be applied makes a hole: nothing more of it counts, a snapshot comes."""
     async with Peer() as peer, connect(peer.url, options=quick()) as live:

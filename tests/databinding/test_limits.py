@@ -113,14 +113,13 @@ def database_settings(**more):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("frame", ["request", "ping", "nonsense", "foreign", "unknown"])
+@pytest.mark.parametrize("frame", ["request", "nonsense", "foreign", "unknown"])
 async def test_too_many_frames_are_refused_and_then_too_many(frame):
     """So many frames at once are served; more are answered 429; as many again, and it is over."""
     text = {
         "request": '{"stream":"intval","payload":{"action":"list","request_id":7}}',
         "foreign": '{"stream":"parrot","payload":{"action":"list","request_id":7}}',
         "unknown": '{"stream":"x","payload":{"action":"list","request_id":7}}',
-        "ping": "ping",
         "nonsense": "{",
     }[frame]
     frames, closed = Change("limits_total", limit="frames"), Change("limits_total", limit="closed")
@@ -144,6 +143,18 @@ async def test_too_many_frames_are_refused_and_then_too_many(frame):
             await client.send_text(text)
             assert await client.receive_output() == {"type": "websocket.close", "code": 4429}
     assert (await in_database(frames)(), await in_database(closed)()) == (6, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_heartbeats_count_too():
+    """A ping is answered also where a frame wouldn't be, until it is over."""
+    with database_settings():
+        async with Client(Demultiplexer) as client:
+            for _ in range(10):
+                await client.send_text("ping")
+                assert await client.receive_text() == "pong!"
+            await client.send("intval", "list", request_id=1)
+            assert await client.receive_output() == {"type": "websocket.close", "code": 4429}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -187,8 +198,8 @@ async def test_an_ack_opens_a_window_also_of_one_who_is_too_fast():
             await client.subscribe("intval", window=1)
             for _ in range(5):
                 await client.send_text("ping")
-            while (await client.receive_text()) == "pong!":
-                pass
+                assert await client.receive_text() == "pong!"
+            assert (await client.ask("intval", "list"))["response_status"] == 429
             await IntegerValue.objects.aupdate(value=1)
             assert await client.nothing_comes()
             await client.acknowledge("intval")
@@ -202,8 +213,7 @@ async def test_large_frames_are_fewer():
         async with Client(Demultiplexer) as client:
             await client.send_text(" " * 4 * UNIT)
             assert (await client.receive())["payload"]["response_status"] == 400
-            await client.send_text("ping")
-            assert (await client.receive())["payload"]["response_status"] == 429
+            assert (await client.ask("intval", "list"))["response_status"] == 429
 
 
 @pytest.mark.django_db(transaction=True)

@@ -174,6 +174,19 @@ test("a subscription the server can't serve just now is tried again", () => {
   }
 });
 
+test("a subscription that came too often waits as long as the server says, and is still refused in words", () => {
+  const { world, live } = liveWorld();
+  const other = live.stream("other");
+  const errors = record(other, "error");
+  world.socket.reply(2, { action: "subscribe", response_status: 429, errors: ["Slowly."], retry_after: 5 }, "other");
+  assert.equal(errors[0].retryAfter, 5);
+  assert.equal(errors[0].message, "Slowly.");
+  world.pass(4_900);
+  assert.equal(world.socket.payloads("subscribe").length, 2);
+  world.pass(2_200);
+  assert.equal(world.socket.payloads("subscribe").length, 3);
+});
+
 test("other payloads are messages, late replies are not", () => {
   const { world, ints } = liveWorld();
   const messages = record(ints, "message");
