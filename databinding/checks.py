@@ -81,7 +81,9 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         )
     for name, default in DEFAULTS.items():
         value = getattr(settings, name)
-        if isinstance(default, (int, float)) and not _is_number_above_0(value):
+        number = isinstance(default, (int, float))
+        # That there is no proxy is the one 0 that is meant.
+        if number and not _is_number_above_0(value) and value is not default:
             errors.append(
                 Error(
                     f"DATABINDING[{name!r}] can't be {value!r}.",
