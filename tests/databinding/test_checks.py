@@ -62,6 +62,8 @@ def test_this_project_has_nothing_to_say():
         ({"LINGER": "30"}, "'LINGER'] can't be '30'"),
         ({"MAX_FRAME": True}, "'MAX_FRAME'] can't be True"),
         ({"POLL_REST": None}, "'POLL_REST'] can't be None"),
+        ({"TRUSTED_PROXIES": -1}, "'TRUSTED_PROXIES'] can't be -1"),
+        ({"TRUSTED_PROXIES": True}, "'TRUSTED_PROXIES'] can't be True"),
     ],
 )
 def test_unknown_and_impossible_settings(wrong, named):
