@@ -25,6 +25,7 @@ from databinding.admission import valid_limit
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key
+from databinding.form import form_of
 from databinding.locks import wait_at_most
 from databinding.refusals import Answer, Changed
 
@@ -53,6 +54,7 @@ class Actions:
         self, binding: type[Binding], user: Any, groups: frozenset[str], performer: Performer
     ) -> None:
         self.binding = binding
+        self.form = form_of(binding, user)
         self.user = user
         self.groups = groups
         self.performer = performer
@@ -116,8 +118,8 @@ class Actions:
 
     def seen(self) -> QuerySet[Any]:
         """Rows among which are all that these groups see."""
-        seen = self.binding.seen_by(self.groups)
-        return self.binding.queryset() if seen is None else seen
+        seen = self.form.seen_by(self.groups)
+        return self.form.queryset() if seen is None else seen
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -133,7 +135,7 @@ class Actions:
         key = self._key(pk, "pk")
         if lock:
             self._lock(key)
-        instance = self.binding.queryset().filter(pk=key).first()
+        instance = self.form.queryset().filter(pk=key).first()
         if instance is None or not self._sees(instance):
             raise Http404
         found: Model = instance
@@ -174,12 +176,27 @@ class Actions:
         unknown = {name: ["There is no such field."] for name in data if name not in known}
         if unknown:
             raise exceptions.ValidationError(unknown)
+        writable = self.binding.writable_fields(self.user)
+        if writable is not None:
+            self._keep(serializer, frozenset(writable), data)
         serializer.is_valid(raise_exception=True)
         key = self.binding.model._meta.pk.name
         if instance is not None and serializer.validated_data.get(key, instance.pk) != instance.pk:
             # Saved with another key it would be another row.
             raise exceptions.ValidationError({key: ["A primary key can't be changed."]})
         return serializer
+
+    def _keep(self, serializer: Any, writable: frozenset[str], data: Mapping[str, Any]) -> None:
+        """Leave the serializer those fields that this user may write. Raises `PermissionDenied`."""
+        refused = {
+            name: ["You may not write this field."]
+            for name, field in serializer.fields.items()
+            if name in data and name not in writable and not field.read_only
+        }
+        if refused:
+            raise exceptions.PermissionDenied(refused)
+        for name in set(serializer.fields) - writable:
+            del serializer.fields[name]
 
     def _expect(self, instance: Model, expect: Any) -> None:
         """The row must still be as the client last saw it, as far as it says so."""
@@ -195,11 +212,11 @@ class Actions:
             raise Changed(answer)
 
     def _answer(self, instance: Model) -> Answer:
-        return Answer(self.binding.key(instance), json.loads(self.binding.fragment(instance)))
+        return Answer(self.binding.key(instance), json.loads(self.form.fragment(instance)))
 
     def _answer_anew(self, instance: Any) -> Answer:
         """The row as it was written; no data if it is none of the binding's any more."""
-        stored = self.binding.queryset().filter(pk=instance.pk).first()
+        stored = self.form.queryset().filter(pk=instance.pk).first()
         return Answer(self.binding.key(instance), None) if stored is None else self._answer(stored)
 
 

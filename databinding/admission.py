@@ -9,11 +9,14 @@ from rest_framework import exceptions
 
 from databinding import protocol
 from databinding.binding import Binding, distinct_names
+from databinding.form import Form, form_of
 
 
 class Place(NamedTuple):
-    """The groups of a subscription, chosen by the server; of a window, how many rows."""
+    """What a subscription shows, chosen by the server: in which form, of which groups, and of a
+    window how many rows."""
 
+    form: Form
     groups: frozenset[str]
     limit: int | None
 
@@ -37,7 +40,8 @@ def admit(
         limit = valid_limit(said.pop("limit", None), binding.limit, binding.max_limit)
     valid = _valid(binding, said)
     named = binding.groups_for(user, groups, valid)
-    return Place(distinct_names(named, f"{binding_class.__qualname__}.groups_for()"), limit)
+    names = distinct_names(named, f"{binding_class.__qualname__}.groups_for()")
+    return Place(form_of(binding_class, user), names, limit)
 
 
 def valid_limit(limit: Any, default: int, most: int) -> int:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from django.core.signing import BadSignature, Signer
 
 from databinding import protocol
-from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import (
     Group,
@@ -30,6 +29,7 @@ from databinding.difference import (
     WindowMembers,
     difference,
 )
+from databinding.form import Form
 from databinding.positions import Cursor, InvalidCursor, Position
 
 _NO_EPOCH = ""
@@ -55,10 +55,10 @@ class Standing(NamedTuple):
 
 
 class Audience:
-    """One binding's rows in a set of groups, or in a window on them."""
+    """The rows of a set of groups, or of a window on them, seen in one form."""
 
-    def __init__(self, binding: type[Binding], groups: tuple[Group, ...], rows: Rows) -> None:
-        self.binding = binding
+    def __init__(self, form: Form, groups: tuple[Group, ...], rows: Rows) -> None:
+        self.form = form
         self.groups = groups
         self.rows = rows
         #: Nobody subscribed when the relay last looked.
@@ -67,7 +67,7 @@ class Audience:
         self.doors: Counter[Door] = Counter()
         #: Position of the newest cursor that the relay had sent to those in step.
         self.told: Position | None = None
-        self._form = "\0".join((binding.form(), *map(str, self.groups)))
+        self._form = "\0".join((form.digest(), *map(str, self.groups)))
         self._frames: dict[tuple[str, bool, int], Frames | None] = {}
         self._page: tuple[str, Standing, str] | None = None
         self._snapshots: dict[str, Snapshot] = {}
@@ -104,7 +104,7 @@ class Audience:
         perhaps at a process that can read the row, would never get it. So it is where rows change
         of which no key tells.
         """
-        doubtful = self.rows.doubtful or self.binding.refresh_every is not None
+        doubtful = self.rows.doubtful or self.form.binding.refresh_every is not None
         epoch = _NO_EPOCH if doubtful else standing.epoch
         cursor = Cursor(epoch, self._digest(stream), standing.position)
         return _signer().sign(cursor.encode())
@@ -136,7 +136,7 @@ class Audience:
         events = difference(self.rows, self.groups, since, limit)
         if classic:
             # A classic client can't be given a snapshot; what is forgotten it has to live without.
-            label = self.binding.label()
+            label = self.form.binding.label()
             texts = tuple(protocol.classic(stream, event, label) for event in events or ())
             return Frames(texts, self.number, len(texts))
         if events is None:

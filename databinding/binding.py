@@ -18,16 +18,17 @@ Bindings live in each app's ``bindings.py``, which `databinding.apps` imports in
 
 from __future__ import annotations
 
-import hashlib
+import functools
+import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.serializers.python import Serializer as PythonSerializer
 from django.db import router
-from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
+from django.db.models import Model, QuerySet
 
 from databinding.difference import Key
 
@@ -109,9 +110,33 @@ class Binding:
         return groups
 
     @classmethod
-    def get_queryset(cls) -> QuerySet[Any]:
-        """The rows that exist as far as this binding is concerned."""
+    def get_queryset(cls, user: AbstractBaseUser | AnonymousUser) -> QuerySet[Any]:
+        """The rows that this user may see: in lists and snapshots, live, and to change.
+
+        One that doesn't look at `user` says which rows exist as far as the binding is concerned,
+        and everybody shares what is read. One that does is asked for each `audience_key`.
+        """
         return cls.model._default_manager.all()
+
+    @classmethod
+    def audience_key(cls, user: AbstractBaseUser | AnonymousUser) -> Any:
+        """What decides what a user sees: users of one key see the same rows and fields.
+
+        Asked where `get_queryset` or `readable_fields` looks at its user. It may be anything that
+        can be a key of a dict and has a telling ``str``; a team's number, say. The fewer keys
+        there are, the fewer queries: one for each key and batch.
+        """
+        return user.pk
+
+    @classmethod
+    def readable_fields(cls, user: AbstractBaseUser | AnonymousUser) -> Iterable[str] | None:
+        """Names in the data that this user is sent; None: all of them."""
+        return None
+
+    @classmethod
+    def writable_fields(cls, user: AbstractBaseUser | AnonymousUser) -> Iterable[str] | None:
+        """Names of fields that this user may write; None: those that he may read."""
+        return cls.readable_fields(user)
 
     def has_permission(
         self, user: AbstractBaseUser | AnonymousUser, action: str, pk: Key | None
@@ -171,6 +196,24 @@ class Binding:
         return []
 
     @classmethod
+    def rows_for(cls, user: Any) -> QuerySet[Any]:
+        """`get_queryset`, also of a binding whose own takes no user."""
+        ask: Any = cls().get_queryset
+        queryset: QuerySet[Any] = ask(user) if _takes_one(ask.__func__) else ask()
+        return queryset
+
+    @classmethod
+    def is_personal(cls) -> bool:
+        """Does what is seen depend on who looks? Raises what `get_queryset` raises."""
+        try:
+            if _takes_one(cls().get_queryset.__func__):  # type: ignore[attr-defined]
+                cls.rows_for(_UNREADABLE)
+            cls.readable_fields(_UNREADABLE)  # type: ignore[arg-type]
+        except _WasRead:
+            return True
+        return False
+
+    @classmethod
     def many_to_many(cls) -> list[str]:
         """Declared many-to-many fields: read along with the rows, captured from their tables."""
         if cls.serializer_class is not None:
@@ -181,62 +224,6 @@ class Binding:
             ]
         related = {field.name for field in cls.model._meta.many_to_many}
         return [name for name in cls.field_names() if name in related]
-
-    @classmethod
-    def queryset(cls) -> QuerySet[Any]:
-        """`get_queryset` on the writers' database, with what rendering needs read along."""
-        return cls.prepared(cls.get_queryset())
-
-    @classmethod
-    def prepared(cls, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """On the writers' database, with its many-to-many fields read along from there."""
-        theirs: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
-        known = {getattr(lookup, "prefetch_to", lookup) for lookup in theirs}
-        wanted = [cls._related(name) for name in cls.many_to_many() if name not in known]
-        return queryset.using(cls.alias()).prefetch_related(*wanted)
-
-    @classmethod
-    def _related(cls, name: str) -> Prefetch[Any]:
-        field: Any = cls.model._meta.get_field(name)
-        rows: QuerySet[Any] = field.related_model._default_manager.using(cls.alias())
-        # In whatever order the database likes, the same rows would look like news.
-        return Prefetch(name, rows if rows.ordered else rows.order_by("pk"))
-
-    @classmethod
-    def seen_by(cls, groups: Iterable[str]) -> QuerySet[Any] | None:
-        """The rows that these groups see; None if only `group_names` of each row tells."""
-        constant = cls.constant_groups()
-        if constant is not None:
-            return cls.queryset() if not constant.isdisjoint(groups) else cls.queryset().none()
-        parts = [cls.of_group(group) for group in groups]
-        if len(parts) == 1:
-            return parts[0]
-        seen = Q(pk__in=())
-        for part in parts:
-            if part is None:
-                return None
-            seen |= Q(pk__in=part.order_by().values("pk"))
-        return cls.queryset().filter(seen)
-
-    @classmethod
-    def of_group(cls, group: str) -> QuerySet[Any] | None:
-        """`rows`, each once, as `get_queryset` gives them; without those that it hides."""
-        rows = cls.rows(group)
-        if rows is None:
-            return None
-        queryset = cls.get_queryset().query
-        plain = not queryset.annotations and not queryset.extra
-        if plain and cls.sees_all() and not _repeats(rows):
-            return cls.prepared(rows)  # The same, in a simpler query.
-        return cls.queryset().filter(pk__in=rows.order_by().using(cls.alias()).values("pk"))
-
-    @classmethod
-    def ordered(cls, groups: Iterable[str]) -> QuerySet[Any]:
-        """The rows that these groups see, in the binding's order."""
-        rows = cls.seen_by(groups)
-        if rows is None:
-            raise ImproperlyConfigured(f"{cls.__qualname__} has order_by, so it must have rows().")
-        return rows.order_by(*cls.total_order())
 
     @classmethod
     def total_order(cls) -> list[str]:
@@ -261,12 +248,6 @@ class Binding:
         return cls.wire_key(cls.model._meta.pk.to_python(text))
 
     @classmethod
-    def fragment(cls, instance: Model) -> str:
-        """The row's JSON text. Raises whatever `serialize_data` raises."""
-        data = cls().serialize_data(instance)
-        return json.dumps(data, cls=cls.encoder, separators=(",", ":"), allow_nan=False)
-
-    @classmethod
     def groups_of(cls, instance: Model) -> frozenset[str]:
         """`group_names`, each once. Raises whatever that raises, and `TypeError` for a string."""
         return distinct_names(cls.group_names(instance), f"{cls.__qualname__}.group_names()")
@@ -279,27 +260,9 @@ class Binding:
             names = names if isinstance(names, str) else list(names)
         except NotImplementedError:
             raise
-        except (_RowWasRead, Exception):
+        except (_WasRead, Exception):
             return None  # What it raises for real rows is their fault, one by one.
         return distinct_names(names, f"{cls.__qualname__}.group_names()")
-
-    @classmethod
-    def sees_all(cls) -> bool:
-        """Is every row of the model one of the binding's? Else a key may name a hidden row."""
-        query = cls.get_queryset().query
-        return not query.where and not query.is_sliced
-
-    @classmethod
-    def form(cls) -> str:
-        """What determines a fragment, as a short hash: a cursor of another form is void."""
-        described = (
-            repr(cls.serializer_class())
-            if cls.serializer_class is not None
-            else ",".join(cls.field_names())
-        )
-        described = " ".join((described, *cls.extra_names(), *cls.order_by))
-        text = f"{cls.__module__}.{cls.__qualname__} {cls.label()} {described}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def distinct_names(names: Iterable[str], whose: str) -> frozenset[str]:
@@ -309,13 +272,10 @@ def distinct_names(names: Iterable[str], whose: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _repeats(rows: QuerySet[Any]) -> bool:
-    """May a row come more than once? So it may by a join that isn't to the one row it refers to."""
-    joins = (getattr(table, "join_field", None) for table in rows.query.alias_map.values())
-    return not rows.query.distinct and any(
-        join is not None and not isinstance(join, ForeignObject) and not join.one_to_one
-        for join in joins
-    )
+@functools.cache
+def _takes_one(method: Callable[..., Any]) -> bool:
+    """Does a method take something besides its class or instance?"""
+    return len(inspect.signature(method).parameters) > 1
 
 
 def bindings_of(alias: str) -> Iterator[type[Binding]]:
@@ -356,30 +316,30 @@ class _RowSerializer(PythonSerializer):
         self.row = self._current
 
 
-class _RowWasRead(BaseException):
-    """`group_names` looked at its row; its own ``except Exception`` doesn't hide that."""
+class _WasRead(BaseException):
+    """A method looked at what it was given; its own ``except Exception`` doesn't hide that."""
 
 
 class _Unreadable:
-    """Stands for a row to find out whether `group_names` looks at it."""
+    """Stands for a row or a user to find out whether a method looks at it."""
 
     def __getattribute__(self, name: str) -> Any:
-        raise _RowWasRead
+        raise _WasRead
 
     def __eq__(self, other: object) -> bool:
-        raise _RowWasRead
+        raise _WasRead
 
     def __hash__(self) -> int:
-        raise _RowWasRead
+        raise _WasRead
 
     def __bool__(self) -> bool:
-        raise _RowWasRead
+        raise _WasRead
 
     def __str__(self) -> str:
-        raise _RowWasRead
+        raise _WasRead
 
     def __repr__(self) -> str:
-        raise _RowWasRead
+        raise _WasRead
 
 
 _UNREADABLE = _Unreadable()

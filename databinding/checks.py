@@ -391,5 +391,6 @@ def _has_many_rows(binding: type[Binding]) -> bool:
         tables = connections[binding.alias()].introspection.table_names(cursor)
     if binding.model._meta.db_table not in tables:
         return False
-    rows = binding.queryset().order_by().values_list("pk", flat=True)
+    rows = binding.model._default_manager.using(binding.alias())
+    rows = rows.order_by().values_list("pk", flat=True)
     return len(rows[MANY_ROWS : MANY_ROWS + 1]) > 0

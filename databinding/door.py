@@ -152,7 +152,7 @@ class Door:
         try:
             place = await self._place(body)
             joined = await self.session.hub.join(
-                self.binding, place.groups, self.stream, limit=place.limit, cursor=cursor
+                place.form, place.groups, self.stream, limit=place.limit, cursor=cursor
             )
         except (DatabaseAway, exceptions.APIException) as error:
             refused = as_api_exception(error)
@@ -243,7 +243,7 @@ class Door:
         try:
             place = await self._place({})
             joined = await self.session.hub.join(
-                self.binding, place.groups, self.stream, limit=place.limit, classic=True
+                place.form, place.groups, self.stream, limit=place.limit, classic=True
             )
         except exceptions.APIException:
             return  # Not for this user, or not without parameters, which classic frames can't have.

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 
 from databinding.audience import Audience, Standing
-from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Group, Key, Rows
+from databinding.form import Form
 from databinding.reading import Change
 
 
@@ -25,25 +25,34 @@ class Holdings:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.standing: Standing | None = None
-        self.rows: dict[type[Binding], Rows] = {}
+        self.rows: dict[Form, Rows] = {}
+        self._forms: dict[Form, Form] = {}
         #: Whose rows and audiences are being changed just now.
-        self.moving: Set[type[Binding]] = frozenset()
+        self.moving: Set[Form] = frozenset()
         self._number = 0
-        self._audiences: dict[tuple[type[Binding], tuple[Group, ...]], Audience] = {}
+        self._audiences: dict[tuple[Form, tuple[Group, ...]], Audience] = {}
+
+    def held(self, form: Form) -> Form:
+        """The form by which rows are held, and which knows who is subscribed; it equals this."""
+        with self.lock:
+            if form not in self.rows:
+                self.rows[form] = Rows()
+                self._forms[form] = form
+            return self._forms[form]
 
     def in_use(self) -> bool:
         return any(audience.users for audience in self._audiences.values())
 
-    def comparable(self, binding: type[Binding]) -> bool:
+    def comparable(self, form: Form) -> bool:
         """Is anybody subscribed to it, and are its rows held, so that they can be compared?"""
-        audiences = [one for one in self._audiences.values() if one.binding is binding]
+        audiences = [one for one in self._audiences.values() if one.form == form]
         return any(one.users for one in audiences) and all(one.held for one in audiences)
 
     @contextmanager
-    def _moving(self, bindings: Set[type[Binding]]) -> Iterator[None]:
+    def _moving(self, forms: Set[Form]) -> Iterator[None]:
         """While these are changed, no event loop reads them; others it may go on reading."""
         with self.lock:
-            self.moving = bindings
+            self.moving = forms
         try:
             yield
         finally:
@@ -51,27 +60,27 @@ class Holdings:
                 self.moving = frozenset()
 
     def advance(
-        self, changes: Collection[tuple[type[Binding], Change]], standing: Standing
+        self, changes: Collection[tuple[Form, Change]], standing: Standing
     ) -> list[Audience]:
         """Go to a later state; return the audiences that have news, with their frames made."""
         self._number += 1
-        bindings = {binding for binding, _ in changes}
-        changed: dict[type[Binding], set[Group]] = {binding: set() for binding in bindings}
-        with self._moving(bindings):
+        forms = {form for form, _ in changes}
+        changed: dict[Form, set[Group]] = {form: set() for form in forms}
+        with self._moving(forms):
             before = {
                 audience: audience.number
                 for audience in self._audiences.values()
-                if audience.binding in bindings
+                if audience.form in forms
             }
-            for binding, change in changes:
-                rows = self.rows[binding]
+            for form, change in changes:
+                rows = self.rows[form]
                 change.apply(rows, self._number)
-                self._follow_large(binding, rows)
-                changed[binding] |= rows.take_changed()
+                self._follow_large(form, rows)
+                changed[form] |= rows.take_changed()
             news = [
                 audience
                 for audience in before
-                if not changed[audience.binding].isdisjoint(audience.groups)
+                if not changed[audience.form].isdisjoint(audience.groups)
             ]
             for audience in news:
                 audience.changed()
@@ -83,17 +92,18 @@ class Holdings:
             self.standing = standing
             return news
 
-    def trust(self, binding: type[Binding]) -> None:
-        """Whatever could not be read of a binding is in the changes that come next."""
+    def trust(self, form: Form) -> None:
+        """Whatever could not be read of a form is in the changes that come next."""
         with self.lock:
-            self.rows[binding].doubtful = False
+            if form in self.rows:
+                self.rows[form].doubtful = False
             for audience in self._audiences.values():
-                if audience.binding is binding:
+                if audience.form == form:
                     audience.told = None  # Only cursors that aren't honoured.
 
     def add(
         self,
-        binding: type[Binding],
+        form: Form,
         loaded: Mapping[Group, Iterable[tuple[Key, str]] | None],
     ) -> list[Key]:
         """Hold groups that weren't held before (those of None are only followed).
@@ -101,8 +111,8 @@ class Holdings:
         Returns the keys of rows that other groups hold as something else.
         """
         differing: list[Key] = []
-        with self._moving({binding}):
-            rows = self.rows.setdefault(binding, Rows())
+        with self._moving({form}):
+            rows = self.rows[form]
             for group, found in loaded.items():
                 if found is None:
                     rows.load_recent(group, self._number)
@@ -110,21 +120,21 @@ class Holdings:
                     differing += rows.load(group, self._number, found)
         return differing
 
-    def open(self, binding: type[Binding], groups: tuple[Group, ...]) -> Audience:
+    def open(self, form: Form, groups: tuple[Group, ...]) -> Audience:
         """The audience of these groups, all of them held."""
         with self.lock:
-            audience = self._audiences.get((binding, groups))
+            audience = self._audiences.get((form, groups))
             if audience is None:
-                audience = Audience(binding, groups, self.rows.setdefault(binding, Rows()))
+                audience = Audience(form, groups, self.rows[form])
                 audience.told = self.standing.position if self.standing else None
-                self._audiences[binding, groups] = audience
+                self._audiences[form, groups] = audience
             return audience
 
-    def _follow_large(self, binding: type[Binding], rows: Rows) -> None:
+    def _follow_large(self, form: Form, rows: Rows) -> None:
         """A constant group that has grown far beyond the limit isn't held any longer."""
         limit = 2 * settings.GROUP_LIMIT
         large = [name for name in rows.held() if len(rows.groups[name].present) > limit]
-        if large and binding.constant_groups() is not None and binding.sees_all():
+        if large and form.binding.constant_groups() is not None and form.sees_all():
             for name in large:
                 rows.follow(name, self._number)
 
@@ -141,23 +151,27 @@ class Holdings:
 
     def unload(self) -> None:
         """Forget audiences that had no subscribers since the last time, and rows of nobody."""
-        used: dict[type[Binding], set[Group]] = {}
+        used: dict[Form, set[Group]] = {}
         with self.lock:
             for place, audience in list(self._audiences.items()):
                 if audience.idle and not audience.users:
                     del self._audiences[place]
                 else:
-                    used.setdefault(audience.binding, set()).update(audience.groups)
+                    used.setdefault(audience.form, set()).update(audience.groups)
                 audience.idle = not audience.users
-        for binding, rows in self.rows.items():
-            unused = rows.groups.keys() - used.get(binding, set())
+        for form, rows in self.rows.items():
+            unused = rows.groups.keys() - used.get(form, set())
             if unused:
-                with self._moving({binding}):
+                with self._moving({form}):
                     for group in unused:
                         rows.unload(group)
+            if form.personal and form not in used:
+                with self.lock:
+                    del self.rows[form], self._forms[form]  # There are as many as users.
 
     def clear(self) -> None:
         with self.lock:
             self.rows.clear()
+            self._forms.clear()
             self._audiences.clear()
             self.standing = None

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from databinding.audience import Audience, Door, Frames
-from databinding.binding import Binding
 from databinding.connection import Connection
+from databinding.form import Form
 from databinding.passes import Joined, Pass
 from databinding.relay import DatabaseAway, Relay, Wants, relay_for
 from databinding.tally import HubTally
@@ -137,7 +137,7 @@ class Hub:
 
     async def join(
         self,
-        binding: type[Binding],
+        form: Form,
         groups: Iterable[str],
         stream: str,
         *,
@@ -149,14 +149,14 @@ class Hub:
 
         Raises `databinding.relay.DatabaseAway`.
         """
-        relay = relay_for(binding.alias())
+        relay = relay_for(form.binding.alias())
         relay.listen(self)
         asked = asyncio.wrap_future(
             relay.submit(
                 lambda this: this.join(
-                    binding, groups, stream, limit=limit, classic=classic, cursor=cursor
+                    form, groups, stream, limit=limit, classic=classic, cursor=cursor
                 ),
-                wants=(binding, groups, limit),
+                wants=(form, groups, limit),
             )
         )
         try:
@@ -179,7 +179,7 @@ class Hub:
             raise Busy
         try:
             audience = subscription.audience
-            if audience.binding in holdings.moving:
+            if audience.form in holdings.moving:
                 raise Busy
             if holdings.standing is None or audience.number <= subscription.number:
                 return Frames((), subscription.number)
@@ -196,7 +196,7 @@ class Hub:
             raise Busy
         try:
             audience = subscription.audience
-            if audience.binding in holdings.moving:
+            if audience.form in holdings.moving:
                 raise Busy
             if holdings.standing is None or audience.number != subscription.number:
                 return None
@@ -207,7 +207,8 @@ class Hub:
 
 def _give_back(relay: Relay, door: Door, asked: asyncio.Future[Joined]) -> None:
     if not asked.cancelled() and asked.exception() is None:
-        relay.leave(asked.result().audience, door)
+        joined = asked.result()
+        relay.leave(joined.audience, door, joined.user)
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

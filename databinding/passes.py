@@ -13,7 +13,8 @@ from databinding import protocol
 from databinding.audience import Audience, Chunk, Frames, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import DELETE, UPDATE, Event, Group, Key, Rows, Window
+from databinding.difference import DELETE, UPDATE, Event, Group, Key, Window
+from databinding.form import Form, UserKey
 from databinding.holdings import Holdings
 from databinding.journal import Keys, State
 from databinding.positions import Position
@@ -41,6 +42,8 @@ class Joined(NamedTuple):
     frames: Frames
     rest: Chunk | Page | None = None
     resumed: bool = False
+    #: Whose place it is.
+    user: UserKey = None
 
 
 class Pass:
@@ -57,26 +60,40 @@ class Pass:
         self._since: dict[Position, Keys | None] = {}
         self._pages: dict[tuple[Audience, Key | None], list[Row]] = {}
 
-    def audience(
-        self, binding: type[Binding], groups: Iterable[str], limit: int | None = None
-    ) -> Audience:
+    def audience(self, form: Form, groups: Iterable[str], limit: int | None = None) -> Audience:
         """The audience of these groups, loaded; of a binding with an order, so many rows of it."""
-        names = names_of(binding, groups, limit)
-        self.load(binding, names)
-        return self.holdings.open(binding, names)
+        names = names_of(form.binding, groups, limit)
+        held = self.load(form, names)
+        return self.holdings.open(held, names)
 
-    def load(self, binding: type[Binding], names: Iterable[Group]) -> None:
-        """Hold these groups; whatever several jobs of one pass want is best loaded at once."""
-        rows = self.holdings.rows.setdefault(binding, Rows())
+    def meet(self, forms: Iterable[Form]) -> None:
+        """Somebody asks for these; whose rows they are then is read for all of them at once."""
+        self.reader.represent([self._meet(form) for form in forms])
+
+    def _meet(self, form: Form) -> Form:
+        held = self.holdings.held(form)
+        if not held.visit(form) and self.holdings.rows[held].groups:
+            self.reader.owe(held, None)
+        return held
+
+    def load(self, form: Form, names: Iterable[Group]) -> Form:
+        """Hold these groups; whatever several jobs of one pass want is best loaded at once.
+
+        Returns the form by which they are held.
+        """
+        held = self._meet(form)
+        rows = self.holdings.rows[held]
         missing = [name for name in names if name not in rows.groups]
         if missing:
-            loaded = self.reader.load(binding, rows, missing)
-            for key in self.holdings.add(binding, loaded):
-                self.reader.owe(binding, key)
+            self.reader.represent([held])
+            loaded = self.reader.load(held, rows, missing)
+            for key in self.holdings.add(held, loaded):
+                self.reader.owe(held, key)
+        return held
 
     def join(
         self,
-        binding: type[Binding],
+        form: Form,
         groups: Iterable[str],
         stream: str,
         *,
@@ -89,7 +106,7 @@ class Pass:
         A classic subscriber gets no frames to begin with, another one the batch that it missed
         since its cursor, or a snapshot.
         """
-        audience = self.audience(binding, groups, limit)
+        audience = self.audience(form, groups, limit)
         joined = None
         if classic:
             joined = Joined(audience, Frames((), audience.number))
@@ -99,7 +116,8 @@ class Pass:
             joined = self.snapshot(audience, stream)
         with self.holdings.lock:
             audience.doors[stream, classic] += 1
-        return joined
+        audience.form.users[form.user_key] += 1
+        return joined._replace(user=form.user_key)
 
     def snapshot(self, audience: Audience, stream: str) -> Joined:
         """All rows of an audience: the first frame of them, and where it goes on."""
@@ -115,7 +133,7 @@ class Pass:
         size = settings.SNAPSHOT_CHUNK
         place = (audience, page.after)
         if place not in self._pages:
-            self._pages[place] = self.reader.page(audience.binding, page.after, size + 1)
+            self._pages[place] = self.reader.page(audience.form, page.after, size + 1)
         rows = self._pages[place]
         more = len(rows) > size
         cursor = protocol.NO_CURSOR if more else audience.cursor(stream, page.standing)
@@ -126,8 +144,9 @@ class Pass:
     def _resume(self, audience: Audience, stream: str, cursor: str) -> Joined | None:
         """What was missed since a cursor; None if it isn't honoured, or a snapshot is cheaper."""
         position = audience.position_of(stream, cursor, self.state.epoch)
-        if position is None or audience.windowed:
-            return None  # Keys that changed don't tell which rows a window showed.
+        if position is None or audience.windowed or audience.form.personal:
+            # Keys that changed don't tell which rows a window showed, nor whose rights changed.
+            return None
         if position not in self._since:
             honoured = self.journal.honours(position, self.state)
             limit = settings.BATCH_LIMIT
@@ -135,12 +154,12 @@ class Pass:
         keys = self._since[position]
         if keys is None:
             return None
-        binding = audience.binding
+        binding = audience.form.binding
         texts = keys.get(binding.concrete_label(), set())
         if None in texts:
             return None
         keep: list[Key] | None = None
-        if binding.constant_groups() is None or not binding.sees_all() or not audience.groups:
+        if binding.constant_groups() is None or not audience.form.sees_all() or not audience.groups:
             # A key tells that a row changed, not that this client ever saw it: who isn't there
             # now isn't named, but left out of what to keep.
             keep = list(audience.keys())
@@ -155,12 +174,12 @@ class Pass:
 
     def _events(self, audience: Audience, texts: list[str]) -> list[Event]:
         if not audience.held:
-            change = self.reader.keys(audience.binding, texts)
+            change = self.reader.keys(audience.form, texts)
             there = [Event(UPDATE, row.key, row.fragment) for row in change.rows if row.fragment]
             return there + [Event(DELETE, key, None) for key in change.gone]
         events = []
         for text in texts:
-            key = audience.binding.key_from_text(text)
+            key = audience.form.binding.key_from_text(text)
             groups = audience.rows.index.get(key, ())
             if any(group in audience.groups for group in groups):
                 events.append(Event(UPDATE, key, audience.rows.fragments[key]))

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
-from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
+from databinding.form import Form, UserKey
+from databinding.identity import users_by_key
 from databinding.journal import Journal
 from databinding.locks import gave_up
 
@@ -105,40 +106,57 @@ class Sieve:
 class Reader:
     """Reads in the transaction of one pass, from the database of its journal."""
 
-    def __init__(self, journal: Journal, held: dict[type[Binding], Rows]) -> None:
+    def __init__(self, journal: Journal, held: dict[Form, Rows]) -> None:
         self.journal = journal
         self._held = held
-        #: Rows that could not be read or rendered, as texts of their keys; None: the whole binding.
-        self.faulty: dict[type[Binding], set[str | None]] = {}
+        #: Rows that could not be read or rendered, as texts of their keys; None: the whole form.
+        self.faulty: dict[Form, set[str | None]] = {}
+        self._represented: set[Form] = set()
 
-    def change(self, binding: type[Binding], texts: Collection[str | None], rows: Rows) -> Change:
+    def represent(self, forms: Iterable[Form]) -> None:
+        """Have personal forms asked on behalf of users as they are in this state, in one query."""
+        personal = {form for form in forms if form.personal} - self._represented
+        if not personal:
+            return
+        self._represented |= personal
+        keys = {key for form in personal for key in form.candidates() if key is not None}
+        users: Mapping[UserKey, Any] = self._guarded(lambda: users_by_key(keys))
+        for form in personal:
+            try:
+                self._guarded(partial(form.represent, users))
+            except Exception as error:
+                self.raise_if_away(error)
+                logger.exception("%s: audience_key() can't be asked.", form)
+                self.owe(form, None)
+
+    def change(self, form: Form, texts: Collection[str | None], rows: Rows) -> Change:
         """What became of the rows with these keys, None among them: of any row that is held.
 
         Raises what the binding's querysets raise.
         """
         if None in texts:
-            return self.compared(binding, rows)._replace(blind=True)
-        change = self.keys(binding, [text for text in texts if text is not None])
+            return self.compared(form, rows)._replace(blind=True)
+        change = self.keys(form, [text for text in texts if text is not None])
         windows = _touched(rows, change)
         if not windows:
             return change
-        shown, _ = self._shown(binding, rows, windows, change, known=rows.fragments)
+        shown, _ = self._shown(form, rows, windows, change, known=rows.fragments)
         return change._replace(windows=shown)
 
-    def compared(self, binding: type[Binding], rows: Rows) -> Change:
+    def compared(self, form: Form, rows: Rows) -> Change:
         """How what is held differs from what is there.
 
         Raises what the binding's querysets raise.
         """
         sieve = Sieve(rows)
-        change = Change(self.all(binding, rows.held(), rows, sieve), [])
-        shown, read = self._shown(binding, rows, rows.windows(), change, known=())
+        change = Change(self.all(form, rows.held(), rows, sieve), [])
+        shown, read = self._shown(form, rows, rows.windows(), change, known=())
         change.rows.extend(filter(sieve, read))
         return change._replace(gone=sieve.gone(), windows=shown)
 
     def _shown(
         self,
-        binding: type[Binding],
+        form: Form,
         rows: Rows,
         windows: list[Window],
         change: Change,
@@ -146,12 +164,10 @@ class Reader:
     ) -> tuple[dict[Window, list[tuple[Key, str]]], list[Row]]:
         """What windows show after a change, and the rows that had to be read for it: those that
         are neither in the change nor `known` to be as they are held."""
-        places = self._places(binding, rows, windows)
+        places = self._places(form, rows, windows)
         read = {row.key: row for row in change.rows}
         wanted = dict.fromkeys(key for keys in places.values() for key in keys)
-        more = self._by_keys(
-            binding, [key for key in wanted if key not in read and key not in known]
-        )
+        more = self._by_keys(form, [key for key in wanted if key not in read and key not in known])
         read.update((row.key, row) for row in more)
         gone = {*change.gone, *(key for key in wanted if key not in read and key not in known)}
 
@@ -168,21 +184,21 @@ class Reader:
 
         return {window: list(shown(window)) for window in windows}, more
 
-    def keys(self, binding: type[Binding], texts: Collection[str]) -> Change:
+    def keys(self, form: Form, texts: Collection[str]) -> Change:
         """The rows with these keys (as the journal holds them), and which are gone."""
         wanted: list[Key] = []
         for text in texts:
             try:
-                wanted.append(binding.key_from_text(text))
+                wanted.append(form.binding.key_from_text(text))
             except Exception:
-                logger.exception("%s: %r isn't a primary key.", binding.__qualname__, text)
-        rows = self._by_keys(binding, wanted)
+                logger.exception("%s: %r isn't a primary key.", form, text)
+        rows = self._by_keys(form, wanted)
         there = {row.key for row in rows}
         return Change(rows, [key for key in wanted if key not in there])
 
     def all(
         self,
-        binding: type[Binding],
+        form: Form,
         groups: Collection[str],
         held: Rows | None = None,
         sieve: Sieve | None = None,
@@ -192,84 +208,80 @@ class Reader:
         Raises what `get_queryset` raises. So it does with `rows`, unless the groups are held: then
         one whose rows can't be asked for keeps those that it has, as far as they are still its own.
         """
-        constant = binding.constant_groups()
+        constant = form.binding.constant_groups()
         if constant is not None and constant.isdisjoint(groups):
             return []
         rows: dict[Key, Row] = {}
         for group in groups:
             try:
-                queryset = self._guarded(partial(binding.of_group, group))
+                queryset = self._guarded(partial(form.of_group, group))
             except Exception as error:
                 if held is None:
                     raise
-                self._pass_over(binding, error)
+                self._pass_over(form, error)
                 keys = list(held.groups[group].present)
-                found = self._by_keys(binding, keys, groups, sieve)
+                found = self._by_keys(form, keys, groups, sieve)
             else:
                 if queryset is None:
                     # rows() doesn't say: ask every row which groups it is in.
-                    found = self._scan(binding, binding.queryset, groups, sieve)
+                    found = self._scan(form, form.queryset, groups, sieve)
                     rows = {row.key: row for row in found}
                     break
-                found = self._scan(binding, queryset.all, groups, sieve)
+                found = self._scan(form, queryset.all, groups, sieve)
             rows.update((row.key, row) for row in found)
         return list(rows.values())
 
-    def owe(self, binding: type[Binding], key: Key | None) -> None:
+    def owe(self, form: Form, key: Key | None) -> None:
         """Note what has to be read again, since it couldn't be now; until then it is in doubt."""
         text = None if key is None else str(key)
-        self.faulty.setdefault(binding, set()).add(text)
-        self._held.setdefault(binding, Rows()).doubtful = True
+        self.faulty.setdefault(form, set()).add(text)
+        self._held[form].doubtful = True
 
-    def page(self, binding: type[Binding], after: Key | None, size: int) -> list[Row]:
+    def page(self, form: Form, after: Key | None, size: int) -> list[Row]:
         """The next rows by primary key of a binding whose rows are all in the same groups."""
 
         def ask() -> QuerySet[Any]:
-            rows = binding.queryset().order_by("pk")
+            rows = form.queryset().order_by("pk")
             return (rows if after is None else rows.filter(pk__gt=after))[:size]
 
-        return self._scan(binding, ask)
+        return self._scan(form, ask)
 
     def load(
-        self, binding: type[Binding], rows: Rows, names: Collection[Group]
+        self, form: Form, rows: Rows, names: Collection[Group]
     ) -> dict[Group, list[tuple[Key, str]] | None]:
         """The rows of groups that aren't held yet; None for a group too large to be held."""
         found: dict[Group, list[tuple[Key, str]] | None] = {}
         groups = [name for name in names if isinstance(name, str)]
         if groups:
-            found.update(self._load_groups(binding, rows, groups))
+            found.update(self._load_groups(form, rows, groups))
         for name in names:
             if isinstance(name, Window):
-                found[name] = self._load_window(binding, rows, name)
+                found[name] = self._load_window(form, rows, name)
         return found
 
-    def _load_window(
-        self, binding: type[Binding], rows: Rows, window: Window
-    ) -> list[tuple[Key, str]]:
-        keys = self._first(binding, *window)
+    def _load_window(self, form: Form, rows: Rows, window: Window) -> list[tuple[Key, str]]:
+        keys = self._first(form, *window)
         missing = [key for key in keys if key not in rows.fragments]
-        read = {row.key: row.fragment for row in self._by_keys(binding, missing)}
+        read = {row.key: row.fragment for row in self._by_keys(form, missing)}
         found = ((key, rows.fragments.get(key) or read.get(key)) for key in keys)
         return [(key, fragment) for key, fragment in found if fragment is not None]
 
     def _load_groups(
-        self, binding: type[Binding], rows: Rows, groups: Collection[str]
+        self, form: Form, rows: Rows, groups: Collection[str]
     ) -> dict[str, list[tuple[Key, str]] | None]:
-        constant = binding.constant_groups()
-        if constant is not None and not constant.isdisjoint(groups) and binding.sees_all():
+        constant = form.binding.constant_groups()
+        if constant is not None and not constant.isdisjoint(groups) and form.sees_all():
             large = any(isinstance(members, RecentMembers) for members in rows.groups.values())
-            if large or self._guarded(lambda: binding.queryset().count()) > settings.GROUP_LIMIT:
+            if large or self._guarded(lambda: form.queryset().count()) > settings.GROUP_LIMIT:
                 return {group: None if group in constant else [] for group in groups}
         found: dict[str, list[tuple[Key, str]] | None] = {group: [] for group in groups}
-        for row in self.all(binding, groups):
+        for row in self.all(form, groups):
             if row.fragment is not None:
                 for group in (row.groups or frozenset()).intersection(groups):
                     found[group].append((row.key, row.fragment))  # type: ignore[union-attr]
         return found
 
-    def _places(
-        self, binding: type[Binding], rows: Rows, windows: Iterable[Window]
-    ) -> dict[Window, list[Key]]:
+    def _places(self, form: Form, rows: Rows, windows: Iterable[Window]) -> dict[Window, list[Key]]:
         """What windows show now, in order; of one whose rows can't be asked for, what it did."""
         limits: dict[tuple[str, ...], int] = {}
         for window in windows:
@@ -278,9 +290,9 @@ class Reader:
         for groups, limit in limits.items():
             try:
                 # One query for all lengths: those are the clients' choice.
-                first[groups] = self._first(binding, groups, limit)
+                first[groups] = self._first(form, groups, limit)
             except Exception as error:
-                self._pass_over(binding, error)
+                self._pass_over(form, error)
         return {
             window: first[window.groups][: window.limit]
             if window.groups in first
@@ -288,12 +300,12 @@ class Reader:
             for window in windows
         }
 
-    def _first(self, binding: type[Binding], groups: tuple[str, ...], limit: int) -> list[Key]:
+    def _first(self, form: Form, groups: tuple[str, ...], limit: int) -> list[Key]:
         """The keys of the first rows of these groups, in the binding's order."""
         keys = self._guarded(
-            lambda: list(binding.ordered(groups).values_list("pk", flat=True)[:limit])
+            lambda: list(form.ordered(groups).values_list("pk", flat=True)[:limit])
         )
-        return [binding.wire_key(key) for key in keys]
+        return [form.binding.wire_key(key) for key in keys]
 
     # Faults
 
@@ -308,11 +320,11 @@ class Reader:
             raise error  # The table is locked; each row of it would be waited for anew.
         self.raise_if_away(error)
 
-    def _pass_over(self, binding: type[Binding], error: Exception) -> None:
+    def _pass_over(self, form: Form, error: Exception) -> None:
         """Some rows of a binding stay as they were; all of it is to be read again."""
         self._raise_if_hopeless(error)
-        logger.error("%s: rows() can't be asked.", binding.__qualname__, exc_info=error)
-        self.owe(binding, None)
+        logger.error("%s: rows() can't be asked.", form, exc_info=error)
+        self.owe(form, None)
 
     def _guarded(self, read: Callable[[], T]) -> T:
         # A savepoint: after a failed statement PostgreSQL refuses all others until it is undone.
@@ -322,74 +334,74 @@ class Reader:
 
     def _rendered(
         self,
-        binding: type[Binding],
+        form: Form,
         ask: Ask,
         groups: Collection[str] | None,
         sieve: Sieve | None,
     ) -> list[Row]:
-        rows = self._guarded(lambda: list(filter(sieve, _render(binding, ask(), groups))))
+        rows = self._guarded(lambda: list(filter(sieve, _render(form, ask(), groups))))
         for row in rows:
             if row.fragment is None:
-                self.owe(binding, row.key)
+                self.owe(form, row.key)
         return rows
 
     def _scan(
         self,
-        binding: type[Binding],
+        form: Form,
         ask: Ask,
         groups: Collection[str] | None = None,
         sieve: Sieve | None = None,
     ) -> list[Row]:
         """All rows of a queryset; where one can't even be read, they are read by their keys."""
         try:
-            return self._rendered(binding, ask, groups, sieve)
+            return self._rendered(form, ask, groups, sieve)
         except Exception as error:
             self._raise_if_hopeless(error)
             keys = self._guarded(lambda: list(ask().values_list("pk", flat=True)))
-            places = {binding.wire_key(key): place for place, key in enumerate(keys)}
-            rows = self._by_keys(binding, keys, groups, sieve)
+            places = {form.binding.wire_key(key): place for place, key in enumerate(keys)}
+            rows = self._by_keys(form, keys, groups, sieve)
             return sorted(rows, key=lambda row: places[row.key])
 
     def _by_keys(
         self,
-        binding: type[Binding],
+        form: Form,
         keys: list[Any],
         groups: Collection[str] | None = None,
         sieve: Sieve | None = None,
     ) -> list[Row]:
         rows: list[Row] = []
         for start in range(0, len(keys), _CHUNK):
-            rows += self._chunk(binding, keys[start : start + _CHUNK], groups, sieve)
+            rows += self._chunk(form, keys[start : start + _CHUNK], groups, sieve)
         return rows
 
     def _chunk(
         self,
-        binding: type[Binding],
+        form: Form,
         keys: list[Any],
         groups: Collection[str] | None,
         sieve: Sieve | None,
     ) -> list[Row]:
         """The rows with these keys; one that can't be read is found by halving."""
         try:
-            ask = partial(_with_keys, binding, keys)
-            return self._rendered(binding, ask, groups, sieve)
+            ask = partial(_with_keys, form, keys)
+            return self._rendered(form, ask, groups, sieve)
         except Exception as error:
             self._raise_if_hopeless(error)
-            self._guarded(binding.queryset)  # Raises if it is the fault of no row.
+            self._guarded(form.queryset)  # Raises if it is the fault of no row.
             if len(keys) == 1:
-                logger.exception("%s: row %r can't be read.", binding.__qualname__, keys[0])
-                key = binding.wire_key(keys[0])
-                self.owe(binding, key)
+                logger.exception("%s: row %r can't be read.", form, keys[0])
+                key = form.binding.wire_key(keys[0])
+                self.owe(form, key)
                 return list(filter(sieve, [Row(key, None, None)]))
             half = len(keys) // 2
             return [
-                *self._chunk(binding, keys[:half], groups, sieve),
-                *self._chunk(binding, keys[half:], groups, sieve),
+                *self._chunk(form, keys[:half], groups, sieve),
+                *self._chunk(form, keys[half:], groups, sieve),
             ]
 
 
-def _with_keys(binding: type[Binding], keys: Collection[Any]) -> QuerySet[Any]:
-    return binding.queryset().filter(pk__in=keys)
+def _with_keys(form: Form, keys: Collection[Any]) -> QuerySet[Any]:
+    return form.queryset().filter(pk__in=keys)
 
 
 def _touched(rows: Rows, change: Change) -> list[Window]:
@@ -406,32 +418,30 @@ def _touched(rows: Rows, change: Change) -> list[Window]:
     ]
 
 
-def _render(
-    binding: type[Binding], queryset: QuerySet[Any], groups: Collection[str] | None
-) -> Iterator[Row]:
+def _render(form: Form, queryset: QuerySet[Any], groups: Collection[str] | None) -> Iterator[Row]:
     """The rows, if groups are given those in one of them."""
-    constant = binding.constant_groups()
+    constant = form.binding.constant_groups()
     for instance in queryset.iterator(chunk_size=2_000):
-        row = _row(binding, instance, constant, groups)
+        row = _row(form, instance, constant, groups)
         if groups is None or row.groups is None or not row.groups.isdisjoint(groups):
             yield row
 
 
 def _row(
-    binding: type[Binding],
+    form: Form,
     instance: Model,
     constant: frozenset[str] | None,
     wanted: Collection[str] | None,
 ) -> Row:
-    key = binding.key(instance)
+    key = form.binding.key(instance)
     found = None
     try:
-        found = binding.groups_of(instance) if constant is None else constant
+        found = form.binding.groups_of(instance) if constant is None else constant
         if wanted is not None and found.isdisjoint(wanted):
             return Row(key, "", found)  # Nobody asks for it; `_render` leaves it out.
-        return Row(key, binding.fragment(instance), found)
+        return Row(key, form.fragment(instance), found)
     except DATABASE_AWAY:
         raise  # Whose fault that is is found out in `Reader._chunk`.
     except Exception:
-        logger.exception("%s: row %r can't be rendered.", binding.__qualname__, key)
+        logger.exception("%s: row %r can't be rendered.", form, key)
         return Row(key, None, found)

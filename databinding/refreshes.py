@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from random import Random
 
-from databinding.binding import Binding
+from databinding.form import Form
 
 
 class Refreshes:
@@ -22,12 +22,14 @@ class Refreshes:
 
     def __init__(self, chance: Random | None = None) -> None:
         self._chance = chance or Random()
-        self._due: dict[type[Binding], float] = {}
+        self._due: dict[Form, float] = {}
 
-    def next(self, bindings: Iterable[type[Binding]]) -> tuple[type[Binding], float] | None:
-        """The binding whose turn is next, and in how many seconds that is; of these bindings."""
+    def next(self, forms: Iterable[Form]) -> tuple[Form, float] | None:
+        """The form whose turn is next, and in how many seconds that is; of these forms."""
         now = time.monotonic()
-        wanted = {one: one.refresh_every for one in bindings if one.refresh_every is not None}
+        wanted = {
+            one: one.binding.refresh_every for one in forms if one.binding.refresh_every is not None
+        }
         for one in self._due.keys() - wanted.keys():
             del self._due[one]
         for one, every in wanted.items():
@@ -36,12 +38,13 @@ class Refreshes:
         first = min(self._due, key=self._due.__getitem__, default=None)
         return None if first is None else (first, self._due[first] - now)
 
-    def done(self, binding: type[Binding], took: float) -> None:
+    def done(self, form: Form, took: float) -> None:
         """It was read anew, for whatever reason, which took so many seconds."""
-        if binding.refresh_every is not None:
-            pause = max(binding.refresh_every, took / self.SHARE)
-            self._due[binding] = time.monotonic() + pause
+        every = form.binding.refresh_every
+        if every is not None:
+            pause = max(every, took / self.SHARE)
+            self._due[form] = time.monotonic() + pause
 
-    def put_off(self, binding: type[Binding]) -> None:
+    def put_off(self, form: Form) -> None:
         """Nobody is subscribed, or its rows can't be compared."""
-        self._due.pop(binding, None)
+        self._due.pop(form, None)

@@ -26,9 +26,9 @@ from django.db import connections
 
 from databinding import doorbell
 from databinding.audience import Audience, Door, Standing
-from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Group, Key
+from databinding.form import Form, UserKey
 from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
 from databinding.locks import gave_up
@@ -43,8 +43,8 @@ logger = logging.getLogger("databinding")
 T = TypeVar("T")
 
 
-#: Texts of keys that are to be read again, by binding; None among them: all rows.
-Owed = dict[type[Binding], set[str | None]]
+#: Texts of keys that are to be read again, by form; None among them: all rows.
+Owed = dict[Form, set[str | None]]
 
 
 class DatabaseAway(Exception):
@@ -59,8 +59,8 @@ class Listener(Protocol):
     def refresh_cursors(self, audiences: list[Audience]) -> bool: ...
 
 
-#: A binding, groups of it that a job needs to be held, and how many rows of a window.
-Wants = tuple[type[Binding], Iterable[str], int | None]
+#: A form, groups of it that a job needs to be held, and how many rows of a window.
+Wants = tuple[Form, Iterable[str], int | None]
 
 
 class _Job(Generic[T]):
@@ -98,7 +98,7 @@ class Relay:
         self.tally = RelayTally()
         self._listeners: list[Listener] = []
         self._jobs: deque[_Job[Any]] = deque()
-        self._departures: deque[tuple[Audience, Door]] = deque()
+        self._departures: deque[tuple[Audience, Door, UserKey]] = deque()
         # What the thread waits for, and what that was about.
         self._woken = threading.Event()
         self._rung = False
@@ -142,9 +142,9 @@ class Relay:
         limit = settings.DATABASE_TIMEOUT if patience is None else patience
         return since is not None and time.monotonic() - since > limit
 
-    def leave(self, audience: Audience, door: Door) -> None:
-        """One subscription less, at this door."""
-        self._departures.append((audience, door))
+    def leave(self, audience: Audience, door: Door, user: UserKey) -> None:
+        """One subscription of this user less, at this door."""
+        self._departures.append((audience, door, user))
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the thread now, whoever is subscribed; the next job starts it anew. For tests."""
@@ -233,13 +233,14 @@ class _Life:
         self.owed_due = 0.0
         self.refreshes = Refreshes()
         # Bindings that this pass has read anew, and how long each took.
-        self.refreshed: dict[type[Binding], float] = {}
+        self.refreshed: dict[Form, float] = {}
 
     def idle(self) -> bool:
         relay = self.relay
         while relay._departures:
-            audience, door = relay._departures.popleft()
+            audience, door, user = relay._departures.popleft()
             audience.doors[door] -= 1
+            audience.form.users[user] -= 1
         now = time.monotonic()
         if relay._jobs or relay.holdings.in_use():
             self.last_used = now
@@ -331,8 +332,8 @@ class _Life:
             relay._asked = relay._asked or any(job.wants is None for job in unfinished)
             # Also if the database went away while jobs were done: the news before them counts.
             self._owe(reader)
-        for binding, seconds in self.refreshed.items():
-            self.refreshes.done(binding, seconds)
+        for form, seconds in self.refreshed.items():
+            self.refreshes.done(form, seconds)
         now = time.monotonic()
         took = now - began
         self.pause_until = now + min(3 * took, settings.PASS_PAUSE)
@@ -349,13 +350,15 @@ class _Life:
 
     def _do(self, jobs: list[_Job[Any]], this: Pass) -> None:
         """Do jobs for a while; those left over wait for the next pass, behind its news."""
-        wants: dict[type[Binding], set[Group]] = {}
+        wants: dict[Form, set[Group]] = {}
         for job in jobs:
             if job.wants is not None:
-                wants.setdefault(job.wants[0], set()).update(names_of(*job.wants))
-        for binding, names in wants.items():
+                form, groups, limit = job.wants
+                wants.setdefault(form, set()).update(names_of(form.binding, groups, limit))
+        this.meet(wants)
+        for form, names in wants.items():
             try:
-                this.load(binding, names)
+                this.load(form, names)
             except Exception as error:
                 this.reader.raise_if_away(error)  # The jobs will see the fault for themselves.
         until = time.monotonic() + self.JOBS
@@ -377,11 +380,11 @@ class _Life:
             keys = self._keys_since(holdings.standing, state)
             tally.keys += sum(map(len, (keys or {}).values()))
         changes = list(self._read(reader, keys, retrying, refresh))
-        for binding in retrying.keys() - reader.faulty.keys():
-            holdings.trust(binding)
+        for form in retrying.keys() - reader.faulty.keys():
+            holdings.trust(form)
         news = holdings.advance(changes, standing)
-        for binding in retrying:
-            self.owed.pop(binding, None)
+        for form in retrying:
+            self.owed.pop(form, None)
         if news:
             self.relay._tell(lambda listener: listener.publish(news))
             if tally.behind_since is not None:
@@ -399,51 +402,54 @@ class _Life:
         reader: Reader,
         keys: Keys | None,
         retrying: Owed,
-        refresh: type[Binding] | None,
-    ) -> Iterator[tuple[type[Binding], Change]]:
-        for binding, rows in self.relay.holdings.rows.items():
-            texts: set[str | None] = {None}
+        refresh: Form | None,
+    ) -> Iterator[tuple[Form, Change]]:
+        held = self.relay.holdings.rows
+        touched: dict[Form, set[str | None]] = {}
+        for form in held:
+            touched[form] = {None}
             if keys is not None:
-                texts = keys.get(binding.concrete_label(), set()) | retrying.get(binding, set())
+                label = form.binding.concrete_label()
+                touched[form] = keys.get(label, set()) | retrying.get(form, set())
+        reader.represent(form for form, texts in touched.items() if texts or form == refresh)
+        for form, texts in touched.items():
             began = time.monotonic()
             try:
                 if texts:
-                    change = reader.change(binding, texts, rows)
-                    yield binding, change
+                    change = reader.change(form, texts, held[form])
+                    yield form, change
                 if None in texts:
                     self.relay.tally.refreshes += 1
-                    self.refreshed[binding] = time.monotonic() - began
-                elif binding is refresh:
-                    compared = reader.compared(binding, rows)
-                    yield binding, compared
+                    self.refreshed[form] = time.monotonic() - began
+                elif form == refresh:
+                    compared = reader.compared(form, held[form])
+                    yield form, compared
                     told = change.keys() if texts else set()
-                    self._refreshed(binding, compared.keys() - told, time.monotonic() - began)
+                    self._refreshed(form, compared.keys() - told, time.monotonic() - began)
             except Exception as error:
                 reader.raise_if_away(error)
-                logger.exception("%s can't be read.", binding.__qualname__)
-                reader.owe(binding, None)
+                logger.exception("%s can't be read.", form)
+                reader.owe(form, None)
 
-    def _refresh_due(self) -> type[Binding] | None:
-        """The binding whose turn it is to be read anew, though no key tells of a change."""
+    def _refresh_due(self) -> Form | None:
+        """The form whose turn it is to be read anew, though no key tells of a change."""
         holdings = self.relay.holdings
         found = self.refreshes.next(holdings.rows)
         if found is None or found[1] > 0:
             return None
-        binding, _ = found
-        if holdings.comparable(binding):
-            return binding
-        self.refreshes.put_off(binding)
+        form, _ = found
+        if holdings.comparable(form):
+            return form
+        self.refreshes.put_off(form)
         return None
 
-    def _refreshed(self, binding: type[Binding], healed: set[Key], took: float) -> None:
+    def _refreshed(self, form: Form, healed: set[Key], took: float) -> None:
         tally = self.relay.tally
         tally.scheduled.add(took)
         tally.healed += len(healed)
-        self.refreshed[binding] = took
+        self.refreshed[form] = took
         if healed:
-            logger.info(
-                "%s: %d rows had changed of which no key told.", binding.__qualname__, len(healed)
-            )
+            logger.info("%s: %d rows had changed of which no key told.", form, len(healed))
 
     def _due(self) -> Owed:
         """What is to be read again by now."""
@@ -451,11 +457,11 @@ class _Life:
 
     def _owe(self, reader: Reader) -> None:
         """Remember what could not be read, and when to try again: ever more seldom."""
-        for binding, texts in reader.faulty.items():
-            owed = self.owed.setdefault(binding, set())
+        for form, texts in reader.faulty.items():
+            owed = self.owed.setdefault(form, set())
             owed |= texts
             if len(owed) > settings.KEY_LIMIT:
-                self.owed[binding] = {None}
+                self.owed[form] = {None}
         if reader.faulty:
             self.owed_pause = min(self.OWED_MOST, self.owed_pause * 2)
             self.owed_due = time.monotonic() + self.owed_pause

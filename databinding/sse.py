@@ -103,7 +103,9 @@ async def _respond(
             with consistent_reads():
                 place = await database_sync_to_async(ask)()
             held.enter_context(admitted({**request.scope, "user": request.user}))
-            joined = await hub.join(binding, place.groups, stream, limit=place.limit, cursor=cursor)
+            joined = await hub.join(
+                place.form, place.groups, stream, limit=place.limit, cursor=cursor
+            )
         except Crowded as crowded:
             hub.tally.limits[crowded.whose] += 1
             raise FrameError(429, str(crowded), stream=stream) from None

@@ -52,6 +52,7 @@ class Subscription:
         self.stream = stream
         self.relay = relay
         self.audience = joined.audience
+        self._user = joined.user
         self.window = window
         self.classic = classic
         self.in_flight = 0
@@ -98,7 +99,7 @@ class Subscription:
         """Give the place in the audience back, once."""
         if not self._left:
             self._left = True
-            self.relay.leave(self.audience, (self.stream, self.classic))
+            self.relay.leave(self.audience, (self.stream, self.classic), self._user)
 
     @property
     def loading(self) -> bool:

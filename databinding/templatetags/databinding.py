@@ -19,7 +19,6 @@ from django.utils.safestring import SafeString, mark_safe
 from rest_framework import exceptions
 
 from databinding.admission import Place, admit
-from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.passes import Pass
 from databinding.relay import DatabaseAway, relay_for
@@ -55,7 +54,7 @@ def live_rows(
     except exceptions.APIException:
         pass  # The websocket is told why.
     else:
-        text = _rows(binding, place, stream) or text
+        text = _rows(place, stream) or text
     head = f'{{"stream":{json.dumps(stream)},'
     return format_html(
         '<script type="application/json" data-databinding="{}">{}</script>',
@@ -64,14 +63,14 @@ def live_rows(
     )
 
 
-def _rows(binding: type[Binding], place: Place, stream: str) -> str | None:
+def _rows(place: Place, stream: str) -> str | None:
     def read(this: Pass) -> str | None:
-        audience = this.audience(binding, *place)
+        audience = this.audience(*place)
         with this.holdings.lock:
             return audience.page(stream, this.standing)
 
     # The relay reads, not this request: what a request's own transaction sees may never commit.
-    asked = relay_for(binding.alias()).submit(read, wants=(binding, *place))
+    asked = relay_for(place.form.binding.alias()).submit(read, wants=place)
     try:
         return asked.result(settings.DATABASE_TIMEOUT)
     except (DatabaseAway, FutureTimeoutError):

@@ -7,24 +7,33 @@ something else after a reload.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
 
 from databinding.binding import Binding
 from databinding.difference import Key
+from databinding.form import form_of
 
 
-def assert_groups_agree(binding: type[Binding], groups: Iterable[str] = ()) -> None:
+def assert_groups_agree(
+    binding: type[Binding], groups: Iterable[str] = (), *, user: Any = None
+) -> None:
     """Raise `AssertionError` where the two differ, for the rows that the database has now.
 
     Asked are the groups that `group_names` gives for any row, and those of `groups`, such as one
-    that should be empty. A binding without `rows` has nothing to disagree with.
+    that should be empty. A binding without `rows` has nothing to disagree with. Of one whose
+    `get_queryset` looks at its user, the rows are those that `user` sees (nobody that is known,
+    unless given).
     """
+    form = form_of(binding, AnonymousUser() if user is None else user)
     by_row: dict[str, set[Key]] = {name: set() for name in groups}
-    for instance in binding.queryset():
+    for instance in form.queryset():
         for name in binding.groups_of(instance):
             by_row.setdefault(name, set()).add(binding.key(instance))
     wrong = []
     for name, keys in by_row.items():
-        rows = binding.of_group(name)
+        rows = form.of_group(name)
         if rows is None:
             return
         by_group = {binding.wire_key(pk) for pk in rows.values_list("pk", flat=True)}

@@ -28,9 +28,11 @@ from random import Random
 from typing import Any
 
 from channels.db import database_sync_to_async
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, InterfaceError, connections
 
 from databinding.binding import Binding
+from databinding.form import form_of
 from databinding.testing.arrivals import Arrivals
 from databinding.testing.client import Client, Visitor
 from databinding.testing.copy import Copy, Invariant, Rows
@@ -90,23 +92,25 @@ class Fault:
 
 
 def rows_of(
-    binding: type[Binding], *, limit: int | None = None
+    binding: type[Binding], *, limit: int | None = None, user: Any = None
 ) -> Callable[[frozenset[str]], Rows]:
     """What clients of some groups are to hold of a binding, asked of every row anew.
 
-    Of a window, that is `limit` rows, or as many as the binding says.
+    Of a window, that is `limit` rows, or as many as the binding says. ``user`` gives the one who
+    asks, as he is in the database; without it nobody that is known does.
     """
     if limit is None and binding.order_by:
         limit = binding.limit
 
     def rows(groups: frozenset[str]) -> Rows:
+        form = form_of(binding, AnonymousUser() if user is None else user())
         seen = (
             instance
-            for instance in binding.queryset().order_by(*binding.total_order())
+            for instance in form.queryset().order_by(*binding.total_order())
             if not groups.isdisjoint(binding.groups_of(instance))
         )
         return {
-            binding.key(instance): json.loads(binding.fragment(instance))
+            binding.key(instance): json.loads(form.fragment(instance))
             for instance in islice(seen, limit)
         }
 

@@ -11,6 +11,7 @@ from django.db.models import Prefetch
 from rest_framework.serializers import ModelSerializer
 
 from databinding.binding import Binding, aliases, bindings_of, registry
+from databinding.form import Form
 from databinding.websockets import WebsocketBinding, WebsocketBindingWithMembers
 from tests.databinding.clients import named
 from tests.shapes.bindings import (
@@ -37,7 +38,7 @@ def declare(model, base=WebsocketBinding, **attributes):
 
 
 def shown(binding, instance):
-    return json.loads(binding.fragment(instance))
+    return json.loads(Form(binding).fragment(instance))
 
 
 # Fields
@@ -157,7 +158,7 @@ def test_many_to_many_is_a_list_of_keys(django_assert_num_queries):
     tags = [Tag.objects.create(name=name) for name in "ab"]
     message.tags.set(tags)
     with django_assert_num_queries(2):
-        rows = list(MessageBinding.queryset())
+        rows = list(Form(MessageBinding).queryset())
         assert shown(MessageBinding, rows[0])["tags"] == [tag.pk for tag in tags]
 
 
@@ -173,7 +174,7 @@ def test_a_childs_data_has_its_parents_fields():
 def test_values_that_json_has_not_are_refused():
     """Infinity makes a row that can't be rendered, not a frame that can't be read."""
     with pytest.raises(ValueError, match="JSON compliant"):
-        PaperBinding.fragment(Paper(amount=0, ratio=float("inf")))
+        Form(PaperBinding).fragment(Paper(amount=0, ratio=float("inf")))
 
 
 def test_members_are_sent_beside_the_fields():
@@ -244,13 +245,13 @@ def test_a_string_is_no_list_of_groups():
 
 def test_the_form_changes_with_what_is_sent(monkeypatch):
     """A cursor's form stands for the binding and its fields, and for nothing else."""
-    before = IntegerValueBinding.form()
-    assert IntegerValueBinding.form() == before
-    assert ClosedBinding.form() != NamedBinding.form()
+    before = Form(IntegerValueBinding).digest()
+    assert Form(IntegerValueBinding).digest() == before
+    assert Form(ClosedBinding).digest() != Form(NamedBinding).digest()
     monkeypatch.setattr(IntegerValueBinding, "fields", ["name"])
-    assert IntegerValueBinding.form() != before
+    assert Form(IntegerValueBinding).digest() != before
     monkeypatch.setattr(IntegerValueBinding, "fields", ["value", "name"])
-    assert IntegerValueBinding.form() == before
+    assert Form(IntegerValueBinding).digest() == before
 
 
 def test_the_form_of_a_serializer_and_of_members(monkeypatch):
@@ -267,12 +268,12 @@ def test_the_form_of_a_serializer_and_of_members(monkeypatch):
             fields = ["code", "value"]
 
     binding = declare(Named, serializer_class=One)
-    before = binding.form()
+    before = Form(binding).digest()
     binding.serializer_class = Two
-    assert binding.form() != before
-    before = MemberBinding.form()
+    assert Form(binding).digest() != before
+    before = Form(MemberBinding).digest()
     monkeypatch.setattr(MemberBinding, "send_members", ["shout"])
-    assert MemberBinding.form() != before
+    assert Form(MemberBinding).digest() != before
 
 
 # Declarations
@@ -343,8 +344,8 @@ def test_lists_are_in_an_order_that_stays():
     """A list of related rows is in the order of their model, or else of their keys: whatever the
     database does, the same rows look the same."""
     tagged()
-    (message,) = MessageBinding.queryset()
-    tags = json.loads(MessageBinding.fragment(message))["tags"]
+    (message,) = Form(MessageBinding).queryset()
+    tags = json.loads(Form(MessageBinding).fragment(message))["tags"]
     assert tags == sorted(tags)
     assert len(tags) == 3
 
@@ -360,7 +361,7 @@ def test_a_binding_may_read_its_lists_in_its_own_way():
             return Message.objects.prefetch_related(Prefetch("tags", queryset=tags))
 
     tagged()
-    (message,) = BackwardsBinding.queryset()
-    tags = json.loads(BackwardsBinding.fragment(message))["tags"]
+    (message,) = Form(BackwardsBinding).queryset()
+    tags = json.loads(Form(BackwardsBinding).fragment(message))["tags"]
     assert tags == sorted(tags, reverse=True)
     assert len(tags) == 3

@@ -15,6 +15,7 @@ from django.test import override_settings
 from databinding import reading
 from databinding.audience import Audience
 from databinding.conf import settings as conf
+from databinding.form import Form
 from databinding.relay import relay_for, stop_relays
 from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named
 from tests.databinding.programs import other_program
@@ -440,7 +441,7 @@ async def test_a_crowd_that_subscribes_shares_passes():
         before, began = relay.tally.passes, time.monotonic()
         joins = []
         for _ in range(100):
-            wants = (IntegerValueBinding, ["intval-updates"], None)
+            wants = (Form(IntegerValueBinding), ["intval-updates"], None)
             joins.append(asyncio.wrap_future(relay.submit(lambda this: None, wants)))
             await asyncio.sleep(0.003)
         await asyncio.gather(*joins)
@@ -453,7 +454,7 @@ async def test_news_do_not_wait_for_a_crowd():
     relay = relay_for("default")
 
     def join():
-        wants = (IntegerValueBinding, ["intval-updates"], None)
+        wants = (Form(IntegerValueBinding), ["intval-updates"], None)
         return asyncio.wrap_future(relay.submit(lambda this: None, wants))
 
     with override_settings(DATABINDING={"PASS_PAUSE": 3600}):
@@ -512,7 +513,7 @@ async def test_a_group_that_grows_far_beyond_the_limit_is_let_go():
             )
             while len(client.rows["intval"]) < 20:
                 await client.receive()
-            rows = relay_for("default").holdings.rows[IntegerValueBinding]
+            rows = relay_for("default").holdings.rows[Form(IntegerValueBinding)]
             assert rows.held() == []
             await in_database(IntegerValue.objects.filter(name="n3").update)(value=3)
             while [row["value"] for row in client.rows["intval"].values()].count(3) != 1:
@@ -561,7 +562,7 @@ async def test_a_page_with_too_many_rows_is_not_even_made(monkeypatch):
     with override_settings(DATABINDING={"BATCH_LIMIT": 5}):
         page = await asyncio.wrap_future(
             relay_for("default").submit(
-                lambda this: this.audience(IntegerValueBinding, ["intval-updates"]).page(
+                lambda this: this.audience(Form(IntegerValueBinding), ["intval-updates"]).page(
                     "intval", this.standing
                 )
             )

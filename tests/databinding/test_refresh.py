@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from databinding import refreshes as refreshes_module
 from databinding import triggers
+from databinding.form import Form
 from databinding.refreshes import Refreshes
 from databinding.relay import relay_for
 from tests.databinding.clients import Client, eventually
@@ -172,7 +173,7 @@ async def test_a_served_page_shows_what_was_healed(net):
         relay = relay_for("default")
 
         def page(this):
-            audience = this.audience(IntegerValueBinding, ["intval-updates"])
+            audience = this.audience(Form(IntegerValueBinding), ["intval-updates"])
             return audience.page("intval", this.standing)
 
         assert '"value":0' in await in_database(lambda: relay.submit(page).result())()
@@ -197,7 +198,7 @@ async def test_only_while_somebody_subscribes(net):
         await client.subscribe("named")
         await several_refreshes()
         named = scheduled() - before
-        assert set(relay.holdings.rows) == {IntegerValueBinding, NamedBinding}
+        assert set(relay.holdings.rows) == {Form(IntegerValueBinding), Form(NamedBinding)}
     # `named` alone: with the other one there would be twice as many.
     assert named <= 5
 
@@ -235,8 +236,8 @@ class Clock:
         monkeypatch.setattr(refreshes_module.time, "monotonic", lambda: self.now)
 
 
-def bindings(*intervals):
-    return [type("One", (), {"refresh_every": every}) for every in intervals]
+def forms(*intervals):
+    return [Form(type("One", (), {"refresh_every": every})) for every in intervals]
 
 
 @given(
@@ -249,7 +250,7 @@ def test_each_has_its_turn_and_its_share(intervals, seed, costs):
     with pytest.MonkeyPatch.context() as monkeypatch:
         clock = Clock(monkeypatch)
         refreshes = Refreshes(Random(seed))
-        wanted = bindings(*intervals)
+        wanted = forms(*intervals)
         began, spent = clock.now, dict.fromkeys(wanted, 0.0)
         latest = {}
         for cost in itertools.islice(itertools.cycle(costs), 60):
@@ -257,14 +258,14 @@ def test_each_has_its_turn_and_its_share(intervals, seed, costs):
             if found is None:
                 assert not any(intervals)
                 return
-            binding, seconds = found
+            form, seconds = found
             clock.now += max(0.0, seconds)
-            if binding in latest:
-                assert clock.now - latest[binding] >= binding.refresh_every - 1e-6
+            if form in latest:
+                assert clock.now - latest[form] >= form.binding.refresh_every - 1e-6
             clock.now += cost
-            spent[binding] += cost
-            refreshes.done(binding, cost)
-            latest[binding] = clock.now
+            spent[form] += cost
+            refreshes.done(form, cost)
+            latest[form] = clock.now
         for seconds in spent.values():
             # But for the latest, of which the pause is still to come.
             passed = clock.now - began
@@ -274,9 +275,9 @@ def test_each_has_its_turn_and_its_share(intervals, seed, costs):
 def test_they_begin_at_different_times(monkeypatch):
     """Bindings with one interval don't fall due together, nor do processes."""
     Clock(monkeypatch)
-    wanted = bindings(*[10.0] * 5)
+    wanted = forms(*[10.0] * 5)
     found = [Refreshes(Random(seed)).next(wanted) for seed in range(20)]
-    assert len({binding for binding, _ in found}) > 1
+    assert len({form for form, _ in found}) > 1
     assert all(0 <= seconds <= 10 for _, seconds in found)
     assert len({seconds for _, seconds in found}) == 20
 
@@ -284,7 +285,7 @@ def test_they_begin_at_different_times(monkeypatch):
 def test_one_that_is_put_off_begins_anew(monkeypatch):
     """After nobody was subscribed its first turn comes within an interval."""
     clock = Clock(monkeypatch)
-    (one,) = bindings(10.0)
+    (one,) = forms(10.0)
     refreshes = Refreshes()
     refreshes.next([one])
     clock.now += 100

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from databinding.form import Form
 from databinding.relay import relay_for
 from databinding.testing import assert_groups_agree
 from tests.databinding.clients import Client
@@ -171,16 +172,18 @@ async def test_windows_of_other_rooms_are_not_read(rooms):
         await first.subscribe("latest")
         await second.subscribe("latest")
         asked = []
-        ordered = LatestBinding.ordered
+        ordered = Form.ordered
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                LatestBinding, "ordered", lambda groups: asked.append(groups) or ordered(groups)
+                Form,
+                "ordered",
+                lambda form, groups: asked.append(groups) or ordered(form, groups),
             )
             await create(rooms[1], "y")
             await until(second, "yz")
         names = [name for groups in asked for name in groups if name.startswith("room-")]
         assert names == [f"room-{rooms[1]}"]
-        assert len(relay_for("default").holdings.rows[LatestBinding].windows()) == 2
+        assert len(relay_for("default").holdings.rows[Form(LatestBinding)].windows()) == 2
 
 
 async def test_a_classic_client_of_a_window(rooms):
@@ -242,12 +245,12 @@ async def test_a_row_that_left_a_window_that_cannot_be_asked_for(rooms, monkeypa
 async def test_windows_of_all_lengths_are_one_query(rooms, monkeypatch):
     """However many lengths clients ask for, a change costs one query for their group."""
     asked = []
-    ordered = LatestBinding.ordered
+    ordered = Form.ordered
     async with client(rooms[0]) as short, client(rooms[0]) as long:
         await short.subscribe("latest", room=rooms[0], limit=2)
         await long.subscribe("latest", room=rooms[0], limit=4)
         monkeypatch.setattr(
-            LatestBinding, "ordered", lambda groups: asked.append(groups) or ordered(groups)
+            Form, "ordered", lambda form, groups: asked.append(groups) or ordered(form, groups)
         )
         await create(rooms[0], "aa")
         await until(long, ["a", "aa", "b", "c"])
@@ -280,7 +283,7 @@ def test_a_window_needs_rows(rooms):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LatestBinding, "rows", classmethod(lambda cls, group: None))
         with pytest.raises(ImproperlyConfigured, match=r"must have rows\(\)"):
-            LatestBinding.ordered(["room-1"])
+            Form(LatestBinding).ordered(["room-1"])
 
 
 def test_the_window_is_read_in_one_query(rooms):
@@ -288,7 +291,7 @@ def test_the_window_is_read_in_one_query(rooms):
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        keys = LatestBinding.ordered([f"room-{rooms[0]}"]).values_list("pk", flat=True)[:3]
+        keys = Form(LatestBinding).ordered([f"room-{rooms[0]}"]).values_list("pk", flat=True)[:3]
         assert len(keys) == 3
     (query,) = queries
     assert "LIMIT 3" in query["sql"]
@@ -298,7 +301,9 @@ async def test_what_the_queryset_hides_is_not_loaded_by_rows(rooms):
     """A row that get_queryset leaves out is in no snapshot and no window, whatever rows() says."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            LatestBinding, "get_queryset", lambda: Message.objects.exclude(text__in=["a", "z"])
+            LatestBinding,
+            "get_queryset",
+            classmethod(lambda cls: Message.objects.exclude(text__in=["a", "z"])),
         )
         async with client(*rooms) as page:
             await page.subscribe("latest")

@@ -56,15 +56,15 @@ def rows_before_keys():
     def read_early(self):
         reader = Reader(self.journal, {})
         with self.journal.snapshot():
-            for binding, rows in self.relay.holdings.rows.items():
-                found = reader.all(binding, rows.held())
-                early[binding] = {row.key: row for row in found}
+            for form, rows in self.relay.holdings.rows.items():
+                found = reader.all(form, rows.held())
+                early[form] = {row.key: row for row in found}
         time.sleep(0.005)
         make_pass(self)
 
-    def keys(self, binding, texts):
-        wanted = [binding.key_from_text(text) for text in texts]
-        there = early.get(binding, {})
+    def keys(self, form, texts):
+        wanted = [form.binding.key_from_text(text) for text in texts]
+        there = early.get(form, {})
         rows = [there[key] for key in wanted if key in there]
         return Change(rows, [key for key in wanted if key not in there])
 

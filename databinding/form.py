@@ -1,0 +1,208 @@
+"""A binding as the users of one audience key see it: which rows, and what of them.
+
+Most bindings show every user the same and have one form. One whose `get_queryset` or
+`readable_fields` looks at its user is *personal*: it has a form for each `audience_key`, which is
+asked on behalf of one of the users who are subscribed with that key, as he is in the state of the
+database that is being read. If none of them has the key any more, it shows nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
+
+from databinding.binding import Binding
+
+#: A user's primary key; None: nobody that is known.
+UserKey = Hashable
+
+
+class Form:
+    """One binding as one audience key sees it; equal to others of the same two.
+
+    ``key`` is None and ``user`` unused where the binding isn't personal.
+    """
+
+    def __init__(
+        self,
+        binding: type[Binding],
+        key: Hashable = None,
+        user: Any = None,
+        *,
+        personal: bool = False,
+    ) -> None:
+        self.binding = binding
+        self.key = key
+        self.personal = personal
+        #: On whose behalf the binding is asked; None: nobody has the key (any more).
+        self.user = user
+        #: Who is subscribed, how often. The relay keeps it, of the form that it holds.
+        self.users: Counter[UserKey] = Counter()
+        # Whoever asked last, perhaps for no more than a page.
+        self._visitor = self.user_key
+        self._readable: frozenset[str] | None = None
+        self._asked_for: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Form) and self.binding is other.binding and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash((self.binding, self.key))
+
+    def __str__(self) -> str:
+        name = self.binding.__qualname__
+        return f"{name} for {self.key!r}" if self.personal else name
+
+    @property
+    def user_key(self) -> UserKey:
+        """Whose subscription it is that was asked for with this form."""
+        return None if self.user is None else self.user.pk
+
+    def visit(self, other: Form) -> bool:
+        """Somebody asks, with a form of his own that equals this one. False: it showed nothing."""
+        shown = self.user is not None or not self.personal
+        self._visitor = other.user_key
+        if not shown:
+            self.user = other.user
+        return shown
+
+    def candidates(self) -> set[UserKey]:
+        """On whose behalf the binding may be asked, as long as they have the key."""
+        return {*+self.users, self._visitor}
+
+    def represent(self, users: Mapping[UserKey, Any]) -> None:
+        """Be asked on behalf of one of the candidates, who are ``users`` as they are now."""
+        candidates = (
+            users.get(key) if key is not None else AnonymousUser() for key in self.candidates()
+        )
+        self.user = next(
+            (user for user in candidates if user is not None and self.is_of(user)), None
+        )
+
+    def is_of(self, user: Any) -> bool:
+        """Is this the user's form, now?"""
+        known = not user.is_authenticated or user.is_active
+        return bool(known and self.binding.audience_key(user) == self.key)
+
+    # Rows
+
+    def rows(self) -> QuerySet[Any]:
+        """`get_queryset`, as the developer gave it."""
+        if self.personal and self.user is None:
+            return self.binding.model._default_manager.none()
+        return self.binding.rows_for(self.user)
+
+    def queryset(self) -> QuerySet[Any]:
+        """`get_queryset` on the writers' database, with what rendering needs read along."""
+        return self.prepared(self.rows())
+
+    def prepared(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """On the writers' database, with its many-to-many fields read along from there."""
+        theirs: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+        known = {getattr(lookup, "prefetch_to", lookup) for lookup in theirs}
+        names = self.binding.many_to_many()
+        wanted = [self._related(name) for name in names if name not in known]
+        return queryset.using(self.binding.alias()).prefetch_related(*wanted)
+
+    def _related(self, name: str) -> Prefetch[Any]:
+        field: Any = self.binding.model._meta.get_field(name)
+        rows: QuerySet[Any] = field.related_model._default_manager.using(self.binding.alias())
+        # In whatever order the database likes, the same rows would look like news.
+        return Prefetch(name, rows if rows.ordered else rows.order_by("pk"))
+
+    def seen_by(self, groups: Iterable[str]) -> QuerySet[Any] | None:
+        """The rows that these groups see; None if only `group_names` of each row tells."""
+        constant = self.binding.constant_groups()
+        if constant is not None:
+            return self.queryset() if not constant.isdisjoint(groups) else self.queryset().none()
+        parts = [self.of_group(group) for group in groups]
+        if len(parts) == 1:
+            return parts[0]
+        seen = Q(pk__in=())
+        for part in parts:
+            if part is None:
+                return None
+            seen |= Q(pk__in=part.order_by().values("pk"))
+        return self.queryset().filter(seen)
+
+    def of_group(self, group: str) -> QuerySet[Any] | None:
+        """`rows`, each once, as `get_queryset` gives them; without those that it hides."""
+        rows = self.binding.rows(group)
+        if rows is None:
+            return None
+        query = self.rows().query
+        plain = not query.annotations and not query.extra
+        if plain and self.sees_all() and not _repeats(rows):
+            return self.prepared(rows)  # The same, in a simpler query.
+        alias = self.binding.alias()
+        return self.queryset().filter(pk__in=rows.order_by().using(alias).values("pk"))
+
+    def ordered(self, groups: Iterable[str]) -> QuerySet[Any]:
+        """The rows that these groups see, in the binding's order."""
+        rows = self.seen_by(groups)
+        if rows is None:
+            name = self.binding.__qualname__
+            raise ImproperlyConfigured(f"{name} has order_by, so it must have rows().")
+        return rows.order_by(*self.binding.total_order())
+
+    def sees_all(self) -> bool:
+        """Is every row of the model one of the form's? Else a key may name a hidden row."""
+        query = self.rows().query
+        return not self.personal and not query.where and not query.is_sliced
+
+    # What of them
+
+    def fragment(self, instance: Model) -> str:
+        """The row's JSON text. Raises whatever `serialize_data` raises."""
+        data = self.binding().serialize_data(instance)
+        readable = self.readable()
+        if readable is not None:
+            data = {name: value for name, value in data.items() if name in readable}
+        return json.dumps(data, cls=self.binding.encoder, separators=(",", ":"), allow_nan=False)
+
+    def readable(self) -> frozenset[str] | None:
+        """Names in the data that are sent; None: all of them."""
+        if not self.personal or self.user is None:
+            return None
+        if self._asked_for is not self.user:
+            names = self.binding.readable_fields(self.user)
+            self._readable = None if names is None else frozenset(names)
+            self._asked_for = self.user
+        return self._readable
+
+    def digest(self) -> str:
+        """What determines a fragment, as a short hash: a cursor of another form is void."""
+        binding = self.binding
+        described = (
+            repr(binding.serializer_class())
+            if binding.serializer_class is not None
+            else ",".join(binding.field_names())
+        )
+        described = " ".join((described, *binding.extra_names(), *binding.order_by))
+        if self.personal:
+            described += f" {self.key} {sorted(self.readable() or ())}"
+        text = f"{binding.__module__}.{binding.__qualname__} {binding.label()} {described}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def form_of(binding: type[Binding], user: Any) -> Form:
+    """The form in which this user sees the binding. Raises what the binding raises."""
+    if not binding.is_personal():
+        return Form(binding)
+    return Form(binding, binding.audience_key(user), user, personal=True)
+
+
+def _repeats(rows: QuerySet[Any]) -> bool:
+    """May a row come more than once? So it may by a join that isn't to the one row it refers to."""
+    joins = (getattr(table, "join_field", None) for table in rows.query.alias_map.values())
+    return not rows.query.distinct and any(
+        join is not None and not isinstance(join, ForeignObject) and not join.one_to_one
+        for join in joins
+    )
