@@ -67,6 +67,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "SEND_TIMEOUT": 60.0,
     # Origins allowed besides the host's own and ALLOWED_HOSTS, as "https://example.com".
     "ALLOWED_ORIGINS": (),
+    # Django REST framework classes that know programs by their headers, beside the session.
+    "AUTHENTICATION": ("databinding.authentication.TokenAuthentication",),
     # What a scraper of /metrics brings as its bearer token; without one nobody is served.
     "METRICS_TOKEN": "",
 }

@@ -5,6 +5,7 @@ row's JSON text) are put into frames as they are; nothing that was encoded once 
 encoded again.
 
     FrameError                 a frame that can't be accepted; carries what the answer needs
+    Closed                     what the client did closes its socket; carries the code
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ PONG = "pong!"
 SUBSCRIBE = "subscribe"
 UNSUBSCRIBE = "unsubscribe"
 ACK = "ack"
+#: Of the connection itself: in frames whose stream is null.
+AUTHENTICATE = "authenticate"
+WHOAMI = "whoami"
 SNAPSHOT = "snapshot"
 BATCH = "batch"
 #: The cursor of a frame that leads to no state: it counts for the window, and isn't honoured.
@@ -46,6 +50,14 @@ class CloseCode(IntEnum):
     SESSION_OVER = 4401
     FORBIDDEN = 4403
     TOO_FAST = 4429
+
+
+class Closed(Exception):
+    """A limit was overstepped that closes the socket."""
+
+    def __init__(self, code: CloseCode) -> None:
+        super().__init__(code.name)
+        self.code = code
 
 
 class FrameError(Exception):
@@ -82,16 +94,19 @@ class Request(NamedTuple):
     body: dict[str, Any]
 
 
-def parse(text: str) -> tuple[str, Any]:
-    """A client's frame: the stream's name and the payload. Raises `FrameError`."""
+def parse(text: str) -> tuple[str | None, Any]:
+    """A client's frame: the stream's name and the payload. Raises `FrameError`.
+
+    None is the stream of what concerns the connection itself; it must be said.
+    """
     try:
         frame = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise FrameError(400, "The frame isn't valid JSON.") from None
     if not isinstance(frame, dict):
         raise FrameError(400, 'The frame must be an object: {"stream": …, "payload": {…}}.')
-    stream = frame.get("stream")
-    if not isinstance(stream, str):
+    stream = frame.get("stream", ...)
+    if stream is not None and not isinstance(stream, str):
         raise FrameError(400, 'The frame must name its "stream".')
     if "payload" not in frame:
         raise FrameError(400, 'The frame must have a "payload".', stream=stream)
@@ -102,7 +117,7 @@ def parse(text: str) -> tuple[str, Any]:
     return stream, frame["payload"]
 
 
-def request(stream: str, payload: Any) -> Request:
+def request(stream: str | None, payload: Any) -> Request:
     """What the payload asks of a binding's stream. Raises `FrameError`."""
     if not isinstance(payload, dict):
         raise FrameError(400, 'The "payload" must be an object.', stream=stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from databinding import protocol
@@ -14,9 +14,11 @@ from databinding.connection import Connection
 from databinding.door import Door
 from databinding.foreign import Foreign
 from databinding.hub import running_hub
+from databinding.identity import Scope
 from databinding.inbound import BindingConsumer
+from databinding.introduction import Introduction
 from databinding.limits import TokenBucket, cost
-from databinding.protocol import CloseCode, FrameError
+from databinding.protocol import CloseCode, Closed, FrameError
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -51,24 +53,23 @@ def acceptance(scope: Any) -> dict[str, Any]:
     return accept
 
 
-class Closed(Exception):
-    """A limit was overstepped that closes the socket."""
-
-    def __init__(self, code: CloseCode) -> None:
-        super().__init__(code.name)
-        self.code = code
-
-
 class Session:
     """Made by a demultiplexer for each of its connections.
 
-    `consumers` are the demultiplexer's, `groups` what it says of this connection.
+    `consumers` are the demultiplexer's, `groups` what it says of this connection, and `regroup`
+    what it says of it if its scope is another.
     """
 
     def __init__(
-        self, consumers: Mapping[str, Any], groups: frozenset[str], scope: Any, send: Any
+        self,
+        consumers: Mapping[str, Any],
+        groups: frozenset[str],
+        scope: Any,
+        send: Any,
+        regroup: Callable[[Scope], Awaitable[frozenset[str]]],
     ) -> None:
         self.scope = scope
+        self.consumers = consumers
         self.groups = groups
         self.hub = running_hub()
         self.connection = Connection(send, self.hub.tally)
@@ -76,10 +77,17 @@ class Session:
         self.waiting = 0
         #: Subscriptions that are being made.
         self.joining = 0
+        #: Something was asked of a stream, or the client has said who it is.
+        self.begun = False
+        self._introduction = Introduction(self)
+        self._regroup = regroup
         self._asgi_send = send
         self._opened = time.monotonic()
         self._pace = TokenBucket(settings.FRAME_RATE, settings.FRAME_BURST, self._opened)
-        self.doors = {stream: self._door(stream, one) for stream, one in consumers.items()}
+        self.doors = self._doors()
+
+    def _doors(self) -> dict[str, Door | Foreign]:
+        return {stream: self._door(stream, one) for stream, one in self.consumers.items()}
 
     def _door(self, stream: str, carried: Any) -> Door | Foreign:
         binding = binding_of(carried)
@@ -90,11 +98,26 @@ class Session:
 
     async def open(self) -> None:
         """Accept the connection and begin with its streams."""
-        if not is_modern(self.scope):
-            # Before the handshake ends: what changes after it is seen.
-            await asyncio.gather(*(door.join_classic() for door in self._bound()))
+        # Before the handshake ends: what changes after it is seen.
+        await self._join_classic()
         await self._asgi_send(acceptance(self.scope))
         self.hub.open(self.connection)
+        for door in self.doors.values():
+            door.start()
+
+    async def _join_classic(self) -> None:
+        if not is_modern(self.scope):
+            await asyncio.gather(*(door.join_classic() for door in self._bound()))
+
+    async def begin_anew(self, scope: Scope) -> None:
+        """The client has said who it is: everything is as if the handshake had had that scope."""
+        for door in self.doors.values():
+            door.end()
+        self.scope = scope
+        self.groups = await self._regroup(scope)
+        self._opened = time.monotonic()
+        self.doors = self._doors()
+        await self._join_classic()
         for door in self.doors.values():
             door.start()
 
@@ -116,26 +139,30 @@ class Session:
             self.connection.pong(protocol.PONG)
             return
         try:
-            self._take(text, fair)
+            await self._take(text, fair)
         except FrameError as error:
             await self.connection.reply(protocol.error_reply(error))
 
-    def _take(self, text: str, fair: bool) -> None:
-        """A frame that came, fairly or too fast. Raises `FrameError`."""
+    async def _take(self, text: str, fair: bool) -> None:
+        """A frame that came, fairly or too fast. Raises `FrameError`, or `Closed`."""
         try:
             stream, payload = protocol.parse(text)
         except FrameError:
             if not fair:
                 raise self._too_fast() from None
             raise
-        door = self.doors.get(stream)
+        door = None if stream is None else self.doors.get(stream)
         if isinstance(door, Door) and door.is_acknowledged_by(payload):
             # What we sent has paid for it; and a window must not stay shut.
             self._pace.give_back(cost(len(text)))
         elif not fair:
             raise self._too_fast(stream if door is not None else None, payload)
+        if stream is None:
+            await self._introduction.received(payload)
+            return
+        self.begun = True
         if door is None:
-            raise _unknown_stream(stream, payload)
+            raise _unknown_stream(payload)
         door.received(payload)
 
     def _too_fast(self, stream: str | None = None, payload: Any = None) -> FrameError:
@@ -164,6 +191,7 @@ class Session:
     async def close(self) -> None:
         self.hub.close(self.connection)
         self.connection.stop()
+        self._introduction.end()
         # At once, whatever becomes of this coroutine: subscriptions keep rows in memory.
         tasks = [task for door in self.doors.values() if (task := door.end()) is not None]
         if tasks:
@@ -185,7 +213,7 @@ class Session:
         return [door for door in self.doors.values() if isinstance(door, Door)]
 
 
-def _unknown_stream(stream: str, payload: Any) -> FrameError:
+def _unknown_stream(payload: Any) -> FrameError:
     """The answer to a frame for a stream that isn't: tied to none, but to its request."""
     action, request_id = _named_in(payload)
     return FrameError(404, "There is no such stream.", action=action, request_id=request_id)

@@ -35,6 +35,7 @@ from databinding.binding import Binding
 from databinding.connection import Connection
 from databinding.crowd import Crowded, admitted
 from databinding.hub import Hub, running_hub
+from databinding.identity import identified
 from databinding.passes import Joined
 from databinding.protocol import FrameError
 from databinding.refusals import as_api_exception
@@ -93,16 +94,17 @@ async def _respond(
         raise FrameError(404, "There is no such stream.")
     said, cursor = _said(binding, request)
 
-    def ask() -> Place:
-        groups = demultiplexer.groups_of_page(scope_of_page(request, kwargs))
-        return admit(binding, request.user, groups, said)
+    def ask() -> tuple[Place, Any]:
+        scope = identified(scope_of_page(request, kwargs))
+        user = scope["user"]
+        return admit(binding, user, demultiplexer.groups_of_page(scope), said), user
 
     hub = running_hub()
     with ExitStack() as held:
         try:
             with consistent_reads():
-                place = await database_sync_to_async(ask)()
-            held.enter_context(admitted({**request.scope, "user": request.user}))
+                place, user = await database_sync_to_async(ask)()
+            held.enter_context(admitted({**request.scope, "user": user}))
             joined = await hub.join(
                 place.form, place.groups, stream, limit=place.limit, cursor=cursor
             )

@@ -30,6 +30,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
@@ -37,16 +38,18 @@ from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from django.db.models import Model
 from django.http import HttpRequest
+from rest_framework import exceptions
 
 from databinding import origin, protocol
 from databinding.binding import Binding, distinct_names
 from databinding.crowd import Crowded, admitted
 from databinding.foreign import application_of
 from databinding.hub import running_hub
+from databinding.identity import identified, may_identify
 from databinding.inbound import BindingConsumer, consumer_class_for
-from databinding.protocol import CloseCode, FrameError
+from databinding.protocol import CloseCode, Closed, FrameError
 from databinding.routers import consistent_reads
-from databinding.session import Closed, Session, acceptance, binding_of
+from databinding.session import Session, acceptance, binding_of
 
 __all__ = [
     "WebSocketDemultiplexer",
@@ -132,14 +135,18 @@ class WebSocketDemultiplexer(AsyncConsumer):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
         try:
-            with admitted(scope):
-                await self._visit(scope, receive, send)
+            await self._identify()
+            with ExitStack() as self._held:
+                self._held.enter_context(admitted(self.scope))
+                await self._visit(receive, send)
+        except (exceptions.AuthenticationFailed, exceptions.NotAuthenticated) as refused:
+            await _refuse(scope, send, refused)
         except Crowded as crowded:
             running_hub().tally.limits[crowded.whose] += 1
             await _turn_away(scope, send, FrameError(429, str(crowded)))
 
-    async def _visit(self, scope: Any, receive: Any, send: Any) -> None:
-        session = Session(self.consumers, await self.groups(), scope, send)
+    async def _visit(self, receive: Any, send: Any) -> None:
+        session = Session(self.consumers, await self.groups(), self.scope, send, self._regroup)
         try:
             await session.open()
             while (message := await receive())["type"] == "websocket.receive":
@@ -163,6 +170,22 @@ class WebSocketDemultiplexer(AsyncConsumer):
         if inspect.iscoroutinefunction(self.connection_groups):
             return self._named(await ask())
         return self._named(await database_sync_to_async(ask)())
+
+    async def _regroup(self, scope: Any) -> frozenset[str]:
+        """What `connection_groups` says of a connection that has said only now who it is."""
+        self.scope = scope
+        try:
+            self._held.enter_context(admitted({"user": scope["user"]}))
+        except Crowded as crowded:
+            running_hub().tally.limits[crowded.whose] += 1
+            raise Closed(CloseCode.TOO_FAST) from None
+        return await self.groups()
+
+    async def _identify(self) -> None:
+        """Let the scope know whom its headers authenticate."""
+        if may_identify(self.scope):
+            found: Any = await database_sync_to_async(identified)(self.scope)
+            self.scope = found
 
     @classmethod
     def groups_of_page(cls, scope: Any) -> frozenset[str]:
@@ -199,7 +222,7 @@ def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, 
     return {
         "type": "websocket",
         "path": request.path,
-        "headers": [],
+        "headers": getattr(request, "scope", {}).get("headers", []),
         "user": request.user,
         "session": getattr(request, "session", None),
         "url_route": {"args": (), "kwargs": dict(kwargs)},
@@ -221,6 +244,18 @@ async def _turn_away(scope: Any, send: Any, error: FrameError) -> None:
     except (OSError, RuntimeError):
         return
     await _close(send, CloseCode.TOO_FAST)
+
+
+async def _refuse(scope: Any, send: Any, refused: exceptions.APIException) -> None:
+    """Refuse the handshake: with its status, where the server program can say it; else with 403."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": int(CloseCode.SESSION_OVER)})
+        return
+    body = protocol.error_reply(FrameError(401, refused.detail)).encode()
+    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Token")]
+    start = {"type": "websocket.http.response.start", "status": 401, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _close(send: Any, code: CloseCode) -> None:

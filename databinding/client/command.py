@@ -88,7 +88,8 @@ async def set_fields(given: argparse.Namespace) -> None:
 
 
 def _connection(given: argparse.Namespace) -> Connection:
-    return Connection(given.url, token=os.environ.get(TOKEN), headers=dict(given.header))
+    token = given.token_file or os.environ.get(TOKEN)
+    return Connection(given.url, token=token, headers=dict(given.header))
 
 
 def _lines(change: Change) -> Iterator[dict[str, Any]]:
@@ -168,13 +169,19 @@ def _command(commands: Any, name: str, does: str, run: Any) -> argparse.Argument
         name,
         help=does,
         description=f"{does[0].upper()}{does[1:]}.",
-        epilog=f"The environment variable {TOKEN} has the token to authenticate with. It isn't "
-        "an option: every user of a machine can read the command lines of all programs, and "
-        "shells remember them. For other secrets give --header a file.",
+        epilog=f"The token to authenticate with is in the environment variable {TOKEN}, or in a "
+        "file. It isn't an option: every user of a machine can read the command lines of all "
+        "programs, and shells remember them. For other secrets give --header a file.",
     )
     command.set_defaults(command=run)
     command.add_argument("url", type=_url, metavar="URL", help="as wss://example.com/stream/")
     command.add_argument("stream", metavar="STREAM")
+    command.add_argument(
+        "--token-file",
+        type=_token,
+        metavar="FILE",
+        help=f"a file with the token, instead of {TOKEN}",
+    )
     command.add_argument(
         "--header",
         action=_Headers,
@@ -208,6 +215,16 @@ def _url(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _token(path: str) -> str:
+    try:
+        token = Path(path).expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not token or not token.isascii() or any(letter.isspace() for letter in token):
+        raise argparse.ArgumentTypeError(f"no token in {path}")
+    return token
 
 
 def _positive(text: str) -> int:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+from databinding import protocol
 from databinding.client.errors import ClosedError, ProtocolError, RequestError
 from databinding.client.frames import is_refusal, parse
 from databinding.client.options import Options
@@ -120,6 +121,12 @@ class Connection:
     ) -> Reply:
         """Ask something of a stream without subscribing to it; see `Stream.request`."""
         return await self.requests.ask(stream, {**(payload or {}), "action": action})
+
+    async def whoami(self) -> Mapping[str, Any]:
+        """Whom the server takes us for: `authenticated`, and the name of the `user`, or None."""
+        reply = await self.requests.ask(None, {"action": protocol.WHOAMI})
+        described: Mapping[str, Any] = reply.data
+        return described
 
     async def close(self) -> None:
         """End it: iterations end, requests fail, nothing comes any more."""

@@ -32,7 +32,7 @@ Settled = Callable[[Reply | DatabindingError], None]
 class Request:
     """What is asked, and who is told how it ends."""
 
-    def __init__(self, number: int, stream: str, text: str, settled: Settled) -> None:
+    def __init__(self, number: int, stream: str | None, text: str, settled: Settled) -> None:
         #: Its `request_id`.
         self.number = number
         self.stream = stream
@@ -65,7 +65,7 @@ class Requests:
         # Why there won't be a connection any more.
         self._closed: str | None = None
 
-    def add(self, stream: str, payload: Mapping[str, Any], settled: Settled) -> Request:
+    def add(self, stream: str | None, payload: Mapping[str, Any], settled: Settled) -> Request:
         """Send it now, or keep it until there is a connection.
 
         Raises `TypeError` or `ValueError` where the payload can't be JSON.
@@ -82,7 +82,7 @@ class Requests:
             self._expect(request, self._options.send_timeout, error)
         return request
 
-    async def ask(self, stream: str, payload: Mapping[str, Any]) -> Reply:
+    async def ask(self, stream: str | None, payload: Mapping[str, Any]) -> Reply:
         """The reply. Raises `RequestError`, `UnknownOutcomeError` or `NotSentError`."""
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 

@@ -340,3 +340,20 @@ async def test_a_line_that_can_not_be_understood(line, complaint):
     status, printed, said = await run(*line.split())
     assert (status, printed) == (2, [])
     assert complaint in said
+
+
+async def test_the_token_may_be_in_a_file(tmp_path):
+    """The file's token goes before the environment's; a file without one is refused."""
+    file = tmp_path / "token"
+    file.write_text("from-the-file\n")
+    environment = {"DATABINDING_TOKEN": "s3cret"}
+    async with Peer() as peer:
+        arguments = ("tail", peer.url, "intval", "--token-file", str(file))
+        async with running(*arguments, environment=environment):
+            page = await peer.visitor()
+            assert page.request.headers["Authorization"] == "Token from-the-file"
+    file.write_text("two words")
+    for path in (file, tmp_path / "missing"):
+        status, lines, said = await run("tail", "ws://x/", "s", "--token-file", str(path))
+        assert (status, lines) == (2, [])
+        assert path.name in said

@@ -8,6 +8,7 @@ import pytest
 from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import User
 from django.test import Client as Browser
+from rest_framework.authtoken.models import Token
 
 from chat.models import Message, Room
 from databinding.client import ClosedError, RequestError, connect
@@ -232,3 +233,22 @@ async def test_who_may_not_is_told_so(kind, start_server):
             await live.stream("nope").ready()
         assert refused.value.status == 404
     assert (await stored())[1]["value"] == 1
+
+
+@both
+async def test_a_token_says_who_the_program_is(kind, start_server):
+    """With a token a program may do what its user may; a wrong one is refused for good."""
+    ana = await User.objects.acreate(username="ana", is_superuser=True, is_staff=True)
+    token = await Token.objects.acreate(user=ana)
+    server = await asyncio.to_thread(start_server, kind)
+    async with connect(stream_of(server), token=token.key) as live:
+        assert await live.whoami() == {"authenticated": True, "user": "ana"}
+        reply = await live.stream("intval").create({"name": "pump", "value": 1})
+        assert reply.status == 201
+        await token.adelete()
+        with pytest.raises(RequestError, match="credentials"):
+            await live.stream("intval").update(reply.pk, {"value": 2})
+    async with connect(stream_of(server), token="wrong") as live:
+        with pytest.raises(ClosedError, match="HTTP 40") as refused:
+            await live.stream("intval").ready()
+        assert refused.value.code == {"daphne": 403, "uvicorn": 401}[kind]

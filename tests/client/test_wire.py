@@ -78,3 +78,15 @@ async def test_what_the_client_understands(vector, caplog):
             error = caught.value
             assert (error.status, error.errors) == (status, payload["errors"])
             assert (error.pk, error.data, error.stream) == (pk, data, "intval")
+
+
+@vectors("connection")
+async def test_what_is_asked_about_the_connection(vector):
+    """What belongs to no stream goes out with a stream of null, and its answer comes back."""
+    async with Peer() as peer, connect(peer.url) as live:
+        page = await peer.visitor()
+        asking = asyncio.create_task(getattr(live, vector["call"])())
+        frame = await page.receive()
+        assert frame == vector["frame"]
+        await page.reply(frame["payload"], data=vector["data"])
+        assert await asking == vector["data"]

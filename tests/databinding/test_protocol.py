@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from channels.db import database_sync_to_async as in_database
+from django.contrib.auth.models import User
 from hypothesis import given
 from hypothesis import strategies as st
+from rest_framework.authtoken.models import Token
 
 from databinding import protocol
 from databinding.difference import CREATE, DELETE, UPDATE, Event
@@ -62,6 +64,19 @@ async def test_what_our_client_sends_is_accepted(vector):
             pass
         assert answer["payload"]["response_status"] in (200, 201, 204)
         assert answer["payload"]["request_id"] == frame["payload"]["request_id"]
+
+
+@vectors("connection")
+@pytest.mark.django_db(transaction=True)
+async def test_what_our_clients_ask_about_the_connection(vector):
+    """The server knows whose token the handshake brought, and says so."""
+    user = await User.objects.acreate(username="ana")
+    token = await Token.objects.acreate(user=user)
+    headers = [(b"authorization", f"Token {token}".encode())]
+    async with Client(Demultiplexer, headers=headers) as client:
+        await client.send_text(json.dumps(vector["frame"]))
+        frame = await client.receive()
+    assert (frame["stream"], frame["payload"]["data"]) == (None, vector["data"])
 
 
 @vectors("invalid")
