@@ -71,6 +71,8 @@ class Binding:
     #: Django REST framework throttle classes, asked at each request (`databinding.throttling`);
     #: None: those of its settings.
     throttle_classes: ClassVar[list[type[Any]] | tuple[type[Any], ...] | None] = None
+    #: What else the rows depend on: paths along relations, as `filter` has them, or models.
+    watch: ClassVar[list[str | type[Model]] | tuple[str | type[Model], ...]] = ()
     #: JSON encoder of the rows.
     encoder: ClassVar[type[json.JSONEncoder]] = DjangoJSONEncoder
 
@@ -81,6 +83,11 @@ class Binding:
         if cls.fields is None and cls.exclude is None and cls.serializer_class is None:
             raise ImproperlyConfigured(
                 f"{cls.__qualname__} must set fields, exclude or serializer_class."
+            )
+        if len(cls.model._meta.pk_fields) > 1:
+            raise ImproperlyConfigured(
+                f"{cls.__qualname__}: {cls.model.__name__} has a composite primary key, which has "
+                "no form in the journal, nor on the wire."
             )
         registry.append(cls)
 

@@ -12,32 +12,32 @@ Nothing in Django is wrapped or patched.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 from django.apps import apps
-from django.db import connections
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from databinding import journal
-from databinding.binding import registry
+from databinding.binding import aliases
 from databinding.conf import settings
 from databinding.doorbell import ring_after_commit
+from databinding.watching import Watch, key_text, watches
 
 _UID = "databinding"
 
 
 def connect() -> None:
-    """Listen to the signals of the bound models, and of their children and proxies.
+    """Listen to the signals of the watched models, and of their children and proxies.
 
     Not to those of all models: where anybody listens, Django deletes row by row instead of fast.
     """
-    bound_labels.cache_clear()
-    bound = {binding.model._meta.concrete_model for binding in registry}
+    watched_by.cache_clear()
+    models = {watch.model for alias in aliases() for watch in watches(alias)}
     for model in apps.get_models(include_auto_created=True):
-        if not bound.isdisjoint(_lineage(model)):
+        if not models.isdisjoint(_lineage(model)):
             post_save.connect(_changed, sender=model, dispatch_uid=_UID)
             post_delete.connect(_changed, sender=model, dispatch_uid=_UID)
     m2m_changed.connect(_related_changed, dispatch_uid=_UID)
@@ -48,57 +48,81 @@ def _lineage(model: type[Model]) -> set[type[Model] | None]:
 
 
 @cache
-def bound_labels(model: type[Model], alias: str) -> tuple[str, ...]:
-    """The journal's labels of the bound models whose rows a row of this model is (part of)."""
+def watched_by(model: type[Model], alias: str) -> tuple[Watch, ...]:
+    """What watches the tables of a row of this model."""
     lineage = _lineage(model)
-    labels = (
-        binding.concrete_label()
-        for binding in registry
-        if binding.model._meta.concrete_model in lineage and binding.alias() == alias
-    )
-    return tuple(dict.fromkeys(labels))
+    return tuple(watch for watch in watches(alias) if watch.model in lineage)
 
 
-def _changed(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
-    labels = bound_labels(sender, using)
-    if not labels:
+def _changed(
+    sender: type[Model],
+    instance: Model,
+    using: str,
+    update_fields: frozenset[str] | None = None,
+    **kwargs: Any,
+) -> None:
+    found = watched_by(sender, using)
+    if update_fields is not None:
+        found = tuple(watch for watch in found if _counts(watch, update_fields))
+    if not found:
         return
     if settings.CAPTURE == "signals":
-        journal.append(using, [(label, _text(instance.pk, using)) for label in labels])
+        _journal(using, ((watch, [instance]) for watch in found))
     ring_after_commit(using)
+
+
+def _counts(watch: Watch, saved: frozenset[str]) -> bool:
+    if watch.fields is None:
+        return True
+    return any(field.name in saved for field in (watch.field, *watch.fields))
 
 
 def _related_changed(
     sender: type[Model],
     instance: Model,
     action: str,
-    reverse: bool,
     model: type[Model],
     pk_set: set[Any] | None,
     using: str,
     **kwargs: Any,
 ) -> None:
-    if not action.startswith("post_"):
-        return
-    owner = model if reverse else type(instance)
-    labels = bound_labels(owner, using)
-    if not labels:
+    found = watched_by(sender, using)
+    if not found or not action.startswith("post_"):
         return
     if settings.CAPTURE == "signals":
-        # Clearing from the far side doesn't say whose rows it touched: any of them.
-        keys = [None] if pk_set is None and reverse else pk_set if reverse else [instance.pk]
-        journal.append(
-            using,
-            [
-                (label, None if key is None else _text(key, using))
-                for label in labels
-                for key in keys or ()
-            ],
-        )
+        _journal(using, ((watch, _touched(watch, instance, model, pk_set)) for watch in found))
     ring_after_commit(using)
 
 
-def _text(pk: Any, using: str) -> str:
-    # The form in which a trigger copies the column.
-    native = connections[using].features.has_native_uuid_field
-    return pk.hex if isinstance(pk, UUID) and not native else str(pk)
+def _touched(
+    watch: Watch, instance: Model, model: type[Model], pk_set: set[Any] | None
+) -> list[Any]:
+    """The rows at one end of a many-to-many's, or their keys; a None among them: it isn't said."""
+    owner = watch.field and watch.field.remote_field.model._meta.concrete_model
+    rows: list[Any] = []
+    if owner is None or owner in _lineage(type(instance)):
+        rows.append(instance)
+    if owner is not None and owner in _lineage(model):
+        # Clearing from one side doesn't say which rows it touched on the other.
+        rows += [None] if pk_set is None or not watch.field.target_field.primary_key else pk_set
+    return rows
+
+
+def _journal(using: str, touched: Iterable[tuple[Watch, Iterable[Any]]]) -> None:
+    keys: dict[tuple[str, str | None], None] = {}
+    for watch, rows in touched:
+        for row in rows:
+            if row is None or watch.field is None:
+                keys[watch.bound, None] = None
+                continue
+            value = _value(watch, row) if isinstance(row, Model) else row
+            if value is not None:
+                keys[watch.label, key_text(value, using)] = None
+    journal.append(using, keys)
+
+
+def _value(watch: Watch, row: Model) -> Any:
+    if isinstance(row, watch.model):
+        return getattr(row, watch.field.attname)
+    # A row at the end of a many-to-many's.
+    return getattr(row, watch.field.target_field.attname)

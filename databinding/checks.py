@@ -10,6 +10,8 @@ databinding.E007   triggers are missing, and this database role may not make the
 databinding.E008   a binding has order_by, but no such field, or no rows() that can be ordered
 databinding.E009   a binding has no group_names()
 databinding.E010   a binding's refresh_every is no number of seconds
+databinding.E011   a binding's watch has an entry that leads nowhere
+databinding.E012   a bound model's rows are those of a view, and nothing else is watched
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
@@ -32,11 +34,12 @@ from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, router
 
 from databinding import journal, triggers
-from databinding.binding import Binding, aliases, registry
+from databinding.binding import Binding, aliases, bindings_of, registry
 from databinding.conf import DEFAULTS, configured, settings
 from databinding.doorbell import channel_layer
 from databinding.models import JournalEntry
 from databinding.routers import consistent_reads
+from databinding.watching import Unwatchable, watches_by
 
 CAPTURES = ("triggers", "signals")
 
@@ -145,6 +148,7 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
                     id="databinding.E010",
                 )
             )
+        errors += _check_watch(binding)
         if not _has(binding, "group_names"):
             errors.append(
                 Error(
@@ -166,6 +170,26 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
             for name in UNCALLED
             if hasattr(binding, name)
         )
+    return errors
+
+
+def _check_watch(binding: type[Binding]) -> list[CheckMessage]:
+    errors: list[CheckMessage] = []
+    hint = "Name relations as in filter(), a column at their end at most, or a model."
+    for entry in binding.watch:
+        try:
+            found = watches_by(binding, entry)
+        except Unwatchable as error:
+            said = str(error)
+        else:
+            strayed = {watch.model for watch in found}
+            strayed = {one for one in strayed if router.db_for_write(one) != binding.alias()}
+            if not strayed:
+                continue
+            names = ", ".join(sorted(model.__name__ for model in strayed))
+            said = f"{names} isn't on {binding.alias()!r}, where {binding.model.__name__} is."
+        message = f"{binding.__qualname__}.watch: {said}"
+        errors.append(Error(message, hint=hint, obj=binding, id="databinding.E011"))
     return errors
 
 
@@ -333,6 +357,7 @@ def check_triggers(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
             continue
         if not journal.exists(alias):
             continue  # Not migrated yet; migrate installs them.
+        errors += _check_views(alias)
         found = triggers.drift(alias)
         if found:
             named = "; ".join(
@@ -347,6 +372,22 @@ def check_triggers(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
             )
             errors += _check_rights(alias, found)
     return errors
+
+
+def _check_views(alias: str) -> list[CheckMessage]:
+    """A view may be bound, if the tables that it shows are watched."""
+    labels = triggers.without_triggers(alias) if settings.CAPTURE == "triggers" else set()
+    return [
+        Error(
+            f"{binding.__qualname__}: {binding.model._meta.db_table} isn't a table, so no trigger "
+            "tells of its changes.",
+            hint="Name the models of the tables that it shows in watch.",
+            obj=binding,
+            id="databinding.E012",
+        )
+        for binding in bindings_of(alias)
+        if binding.concrete_label() in labels and not binding.watch
+    ]
 
 
 def _check_rights(alias: str, found: triggers.Drift) -> list[CheckMessage]:

@@ -19,6 +19,7 @@ from databinding.holdings import Holdings
 from databinding.journal import Keys, State
 from databinding.positions import Position
 from databinding.reading import Reader, Row
+from databinding.watching import keys_of
 
 
 class Page(NamedTuple):
@@ -155,7 +156,7 @@ class Pass:
         if keys is None:
             return None
         binding = audience.form.binding
-        texts = keys.get(binding.concrete_label(), set())
+        texts = keys_of(binding, keys, settings.BATCH_LIMIT)
         if None in texts:
             return None
         keep: list[Key] | None = None

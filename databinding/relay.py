@@ -37,6 +37,7 @@ from databinding.reading import DATABASE_AWAY, Change, Reader
 from databinding.refreshes import Refreshes
 from databinding.routers import consistent_reads
 from databinding.tally import RelayTally
+from databinding.watching import keys_of
 
 logger = logging.getLogger("databinding")
 
@@ -409,8 +410,8 @@ class _Life:
         for form in held:
             touched[form] = {None}
             if keys is not None:
-                label = form.binding.concrete_label()
-                touched[form] = keys.get(label, set()) | retrying.get(form, set())
+                texts = keys_of(form.binding, keys, settings.KEY_LIMIT)
+                touched[form] = texts | retrying.get(form, set())
         reader.represent(form for form, texts in touched.items() if texts or form == refresh)
         for form, texts in touched.items():
             began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Triggers on the bound tables that put the keys of changed rows into the journal.
+"""Triggers on the watched tables that put the keys of changed rows into the journal.
 
 They are made from the bindings, and kept in step with them by ``migrate``: after every run the
 triggers that should be there are compared with those that are (SQLite drops a table's triggers
@@ -8,40 +8,29 @@ when a migration remakes it), missing and differing ones are made anew, others o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.apps import AppConfig
-from django.db import connections, router, transaction
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model
 
 from databinding import journal
-from databinding.binding import Binding, bindings_of
 from databinding.conf import settings
 from databinding.locks import wait_at_most
 from databinding.triggers import postgresql, sqlite
+from databinding.watching import Watch, watches
 
 #: What a database needs for triggers, by `connection.vendor`.
 _DIALECTS = {"sqlite": sqlite, "postgresql": postgresql}
 
 
-class Watch(NamedTuple):
-    """Changes of `table` touch the row of `label` whose primary key is in `column`.
-
-    Without a column they may touch any row.
-    """
-
-    table: str
-    column: str | None
-    label: str
-
-
 class Trigger(NamedTuple):
-    """The SQL that makes it, and by what it is known to be as it was made."""
+    """The SQL that makes it, by what it is known to be as it was made, and for whom it is."""
 
     sql: str
     fingerprint: str
+    bound: str
 
 
 class Drift(NamedTuple):
@@ -59,49 +48,36 @@ def supported(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor in _DIALECTS
 
 
-def watches(alias: str) -> list[Watch]:
-    """The tables that the bindings of this database depend on, each with the key's column."""
-    found = (watch for binding in bindings_of(alias) for watch in _watches_of(binding))
-    return list(dict.fromkeys(found))
-
-
-def _watches_of(binding: type[Binding]) -> Iterator[Watch]:
-    concrete: type[Model] | None = binding.model._meta.concrete_model
-    assert concrete is not None
-    label = binding.concrete_label()
-    for model in (concrete, *concrete._meta.get_parent_list()):
-        # A child's row is spread over its parents' tables: those on the way of its primary key
-        # have the same key, others one of their own.
-        column = model._meta.pk.column if _has_key_of(concrete, model) else None
-        yield Watch(model._meta.db_table, column, label)
-    for name in binding.many_to_many():
-        field: Any = concrete._meta.get_field(name)
-        yield Watch(field.m2m_db_table(), field.m2m_column_name(), label)
-
-
-def _has_key_of(child: type[Model], parent: type[Model]) -> bool:
-    model: Any = child
-    while model is not parent:
-        link = model._meta.pk.remote_field
-        if link is None or not link.parent_link:
-            return False
-        model = link.model
-    return True
-
-
 def wanted(alias: str) -> dict[str, Trigger]:
     """The triggers that should be there, by their names."""
     if settings.CAPTURE != "triggers":
         return {}
     connection = connections[alias]
     dialect = _DIALECTS[connection.vendor]
-    # An app may not be migrated yet, or not any more; its tables' turn comes with it.
-    tables = set(connection.introspection.table_names())
     return {
-        _name(watch, operation): Trigger(sql, dialect.fingerprint(watch, operation, sql))
-        for watch in watches(alias)
-        if watch.table in tables
-        for operation, sql in dialect.statements(connection, watch, _name)
+        _name(watch, operation): Trigger(sql, fingerprint, watch.bound)
+        # An app may not be migrated yet, or not any more; its tables' turn comes with it.
+        for watch, table in _tables(alias)
+        if table is not None and table.writable
+        for operation, sql, fingerprint in dialect.statements(connection, watch, table, _name)
+    }
+
+
+def _tables(alias: str) -> list[tuple[Watch, Any]]:
+    """What is watched, each with its table as the database knows it; None: it isn't there."""
+    connection = connections[alias]
+    found = watches(alias)
+    names = dict.fromkeys(watch.table for watch in found)
+    tables: dict[str, Any] = _DIALECTS[connection.vendor].tables(connection, list(names))
+    return [(watch, tables.get(watch.table)) for watch in found]
+
+
+def without_triggers(alias: str) -> set[str]:
+    """Labels of bound models with a watched "table" that can't have any: a view, say."""
+    return {
+        watch.bound
+        for watch, table in _tables(alias)
+        if table is not None and not table.writable and watch.direct
     }
 
 
@@ -110,16 +86,17 @@ def _name(watch: Watch, operation: str) -> str:
     described = "\0".join((watch.table, watch.column or "", watch.label))
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
     # PostgreSQL cuts names after 63 bytes.
-    table = watch.table.encode()[:30].decode(errors="ignore")
+    table = watch.table.encode()[:26].decode(errors="ignore").replace('"', "")
     return f"databinding_{table}_{operation}_{digest}"
 
 
 def drift(alias: str) -> Drift:
     """Compare the triggers that are there with those that should be."""
     connection = connections[alias]
-    dialect = _DIALECTS[connection.vendor]
-    want = wanted(alias)
-    have = dialect.installed(connection)
+    return _drift(wanted(alias), _DIALECTS[connection.vendor].installed(connection))
+
+
+def _drift(want: dict[str, Trigger], have: dict[str, str]) -> Drift:
     return Drift(
         missing=tuple(name for name in want if name not in have),
         differing=tuple(
@@ -132,9 +109,8 @@ def drift(alias: str) -> Drift:
 def refused(alias: str) -> list[str]:
     """The watched tables on which whoever is connected may not make triggers."""
     connection = connections[alias]
-    tables = set(connection.introspection.table_names())
-    watched = dict.fromkeys(watch.table for watch in watches(alias) if watch.table in tables)
-    found: list[str] = _DIALECTS[connection.vendor].refused(connection, list(watched))
+    tables = {watch.table: table for watch, table in _tables(alias) if table is not None}
+    found: list[str] = _DIALECTS[connection.vendor].refused(connection, tables)
     return found
 
 
@@ -146,25 +122,20 @@ def install(alias: str) -> Drift:
     """
     connection = connections[alias]
     dialect = _DIALECTS[connection.vendor]
-    found = drift(alias)
+    want = wanted(alias)
+    found = _drift(want, dialect.installed(connection))
     if not found:
         return found
-    want = wanted(alias)
-    renewed = {
-        watch.label
-        for watch in watches(alias)
-        for operation in dialect.OPERATIONS
-        if _name(watch, operation) in (*found.missing, *found.differing)
-    }
+    made = [want[name] for name in (*found.missing, *found.differing)]
     with transaction.atomic(using=alias):
         # Whoever wants to write a table queues behind us while we wait for it.
         wait_at_most(alias, settings.DATABASE_TIMEOUT)
         dialect.replace(
             connection,
             drop=(*found.stale, *found.differing),
-            create=[want[name].sql for name in (*found.missing, *found.differing)],
+            create=[trigger.sql for trigger in made],
         )
-        journal.append(alias, [(label, None) for label in sorted(renewed)])
+        journal.append(alias, [(label, None) for label in sorted({one.bound for one in made})])
     return found
 
 
@@ -180,7 +151,7 @@ def uninstall(alias: str) -> None:
 def install_after_migrate(
     sender: AppConfig, *, using: str, verbosity: int = 1, **kwargs: Any
 ) -> None:
-    """Receiver of ``post_migrate``."""
+    """Receiver of ``post_migrate``. Raises `CommandError` where they can't be made."""
     from databinding.models import JournalEntry
 
     connection = connections[using]
@@ -190,7 +161,17 @@ def install_after_migrate(
         or not journal.exists(using)
     ):
         return
-    found = install(using)
+    try:
+        found = install(using)
+    except DatabaseError as error:
+        tables = ", ".join(refused(using))
+        raise CommandError(
+            f"The triggers of live data binding can't be made on {using!r}, so changes would go "
+            f"unseen: {' '.join(str(error).split())}\n"
+            + (f"This role may not make those of {tables}. " if tables else "")
+            + "Run migrate again as the owner of the tables, when nobody locks them, or set "
+            "DATABINDING['CAPTURE'] = 'signals'."
+        ) from error
     if found and verbosity >= 1:
         made = len(found.missing) + len(found.differing)
         print(f"  Live data binding: {made} triggers made, {len(found.stale)} dropped on {using}")

@@ -1,16 +1,21 @@
 """PostgreSQL's triggers: one per statement and table, over the statement's rows (transition
 tables), with a function for each watched table. TRUNCATE journals "any row".
 
-The functions run with the rights of whoever installed them (SECURITY DEFINER), so that a program
-that may write a bound table needs no rights on the journal; every name in them is qualified, and
-their search path is a fixed one, whatever the writer's.
+Of a partitioned table they are per row: those PostgreSQL itself gives to each of its partitions,
+also to ones that are attached later, so what is written to a partition directly is seen, too. Only
+TRUNCATE needs one on every partition.
+
+The functions stand beside the journal, whatever schema that is in, and run with the rights of
+whoever installed them (SECURITY DEFINER), so that a program that may write a watched table needs no
+rights on the journal; every name in them is qualified, and their search path is a fixed one,
+whatever the writer's.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,105 +23,206 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from databinding.models import JournalEntry
 
 if TYPE_CHECKING:
-    from databinding.triggers import Watch
-
-OPERATIONS = ("insert", "update", "delete", "truncate")
+    from databinding.watching import Watch
 
 _SEARCH_PATH = "pg_catalog, pg_temp"
 
 #: The transition tables of each operation, as the function calls them.
 _REFERENCING = {
-    "insert": "REFERENCING NEW TABLE AS databinding_new",
-    "update": "REFERENCING OLD TABLE AS databinding_old NEW TABLE AS databinding_new",
-    "delete": "REFERENCING OLD TABLE AS databinding_old",
+    "insert": "REFERENCING NEW TABLE AS databinding_new ",
+    "update": "REFERENCING OLD TABLE AS databinding_old NEW TABLE AS databinding_new ",
+    "delete": "REFERENCING OLD TABLE AS databinding_old ",
     "truncate": "",
 }
+#: What `pg_trigger.tgtype` says of each, for one per statement, and with `_PER_ROW` per row.
+_TYPES = {"insert": 4, "update": 16, "delete": 8, "truncate": 32}
+_PER_ROW = 1
+
+
+class Table(NamedTuple):
+    """A table as the database knows it: `name` is qualified and quoted."""
+
+    oid: int
+    name: str
+    writable: bool
+    partitioned: bool
+    #: Oids and names of the partitions, and theirs, of a partitioned one.
+    partitions: tuple[tuple[int, str], ...] = ()
+
+
+def tables(connection: BaseDatabaseWrapper, names: list[str]) -> dict[str, Table]:
+    """Those of the tables that are there, found as Django's queries find them."""
+    quoted = {connection.ops.quote_name(name): name for name in names}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT wanted, class.oid, format('%%I.%%I', schema.nspname, class.relname),
+                class.relkind IN ('r', 'p'), class.relkind = 'p'
+            FROM unnest(%s::text[]) AS wanted
+            JOIN pg_class AS class ON class.oid = to_regclass(wanted)
+            JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
+            """,
+            [list(quoted)],
+        )
+        found = {quoted[row[0]]: Table(*row[1:]) for row in cursor.fetchall()}
+        for name, table in found.items():
+            if table.partitioned:
+                cursor.execute(
+                    """
+                    SELECT class.oid, format('%%I.%%I', schema.nspname, class.relname)
+                    FROM pg_partition_tree(%s::oid) AS part
+                    JOIN pg_class AS class ON class.oid = part.relid
+                    JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
+                    WHERE class.oid <> %s::oid AND class.relkind IN ('r', 'p')
+                    """,
+                    [table.oid, table.oid],
+                )
+                found[name] = table._replace(partitions=tuple(cursor.fetchall()))
+    return found
 
 
 def statements(
-    connection: BaseDatabaseWrapper, watch: Watch, name: Callable[[Watch, str], str]
-) -> Iterator[tuple[str, str]]:
-    """The operation and SQL of each trigger for one watched table."""
-    quote = connection.ops.quote_name
-    for operation in OPERATIONS:
-        trigger = quote(name(watch, operation))
-        body = _body(connection, watch, operation)
-        yield (
-            operation,
-            f"CREATE OR REPLACE FUNCTION {trigger}() RETURNS trigger "
-            f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} "
-            f"AS $databinding${body}$databinding$; "
-            f"CREATE OR REPLACE TRIGGER {trigger} AFTER {operation.upper()} "
-            f"ON {quote(watch.table)} {_REFERENCING[operation]} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {trigger}()",
-        )
+    connection: BaseDatabaseWrapper,
+    watch: Watch,
+    table: Table,
+    name: Callable[[Watch, str], str],
+) -> Iterator[tuple[str, str, str]]:
+    """The operation, SQL and fingerprint of each trigger for one watched table."""
+    schema = _schema(connection)
+    for operation in _TYPES:
+        per_row = table.partitioned and operation != "truncate"
+        kind = _TYPES[operation] + (_PER_ROW if per_row else 0)
+        body = _body(connection, schema, watch, operation, per_row)
+        places = [(operation, table.oid, table.name)]
+        if operation == "truncate":
+            places += ((f"t{oid}", oid, part) for oid, part in table.partitions)
+        for place, oid, on in places:
+            trigger = connection.ops.quote_name(name(watch, place))
+            yield (
+                place,
+                f"CREATE OR REPLACE FUNCTION {schema}.{trigger}() RETURNS trigger "
+                f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} "
+                f"AS $databinding${body}$databinding$; "
+                f"CREATE OR REPLACE TRIGGER {trigger} AFTER {operation.upper()} ON {on} "
+                + ("FOR EACH ROW " if per_row else f"{_REFERENCING[operation]}FOR EACH STATEMENT ")
+                + f"EXECUTE FUNCTION {schema}.{trigger}()",
+                _fingerprint(oid, kind, body),
+            )
 
 
-def _body(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
-    quote = connection.ops.quote_name
-    journal = f"{quote(_schema(connection))}.{quote(JournalEntry._meta.db_table)}"
-    column = f"{quote(watch.column)}::pg_catalog.text" if watch.column else "NULL::pg_catalog.text"
-    new, old = f"SELECT {column} FROM databinding_new", f"SELECT {column} FROM databinding_old"
-    keys = {
-        "insert": new,
-        "delete": old,
-        # An update that changes keys touches the rows gone and the rows come.
-        "update": f"{new} UNION {old}",
-        "truncate": "SELECT NULL::pg_catalog.text",
-    }[operation]
+def _body(
+    connection: BaseDatabaseWrapper, schema: str, watch: Watch, operation: str, per_row: bool
+) -> str:
+    journal = f"{schema}.{connection.ops.quote_name(JournalEntry._meta.db_table)}"
     label = watch.label.replace("'", "''")
+    keys = (_keys_per_row if per_row else _keys)(connection, watch, operation)
+    any_row = operation == "truncate" or watch.column is None
     return (
         f" BEGIN INSERT INTO {journal} (model, key, tag) "
-        f"SELECT '{label}', touched.key, "
+        f"SELECT '{watch.bound if any_row else label}', touched.key, "
         f"(pg_catalog.random() OPERATOR(pg_catalog.*) 9007199254740991)::pg_catalog.int8 "
-        f"FROM ({keys}) AS touched (key); RETURN NULL; END "
+        f"FROM ({keys}) AS touched (key)"
+        f"{'' if any_row else ' WHERE touched.key IS NOT NULL'}; RETURN NULL; END "
     )
 
 
+_ANY = "SELECT NULL::pg_catalog.text"
+
+
+def _text(connection: BaseDatabaseWrapper, column: str, of: str = "") -> str:
+    # Texts can be compared whatever the type, whose operators may be out of the search path.
+    return f"{of}{connection.ops.quote_name(column)}::pg_catalog.text"
+
+
+def _keys(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
+    """The query for the keys that a statement touches."""
+    if operation == "truncate":
+        return _ANY
+    if watch.column is None:
+        rows = "databinding_old" if operation == "delete" else "databinding_new"
+        return f"{_ANY} WHERE EXISTS (SELECT FROM {rows})"
+    key = _text(connection, watch.column)
+    # Primary keys come once; of others one will do for many rows.
+    select = f"SELECT {'' if watch.field.primary_key else 'DISTINCT '}{key} FROM"
+    new, old = f"{select} databinding_new", f"{select} databinding_old"
+    if operation == "insert":
+        return new
+    if operation == "delete":
+        return old
+    if watch.columns is None:
+        # An update that changes keys touches the rows gone and the rows come.
+        return f"{new} UNION {old}"
+    columns = [*watch.identity, watch.column, *watch.columns]
+    rows = ", ".join(_text(connection, column) for column in columns)
+    before, after = f"SELECT {rows} FROM databinding_old", f"SELECT {rows} FROM databinding_new"
+    numbered = ", ".join(f"c{number}" for number in range(len(columns)))
+    return (
+        f"SELECT DISTINCT changed.c{len(watch.identity)} FROM ("
+        f"({after} EXCEPT {before}) UNION ALL ({before} EXCEPT {after})"
+        f") AS changed ({numbered})"
+    )
+
+
+def _keys_per_row(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
+    if watch.column is None:
+        return _ANY
+    new, old = (f"SELECT {_text(connection, watch.column, row)}" for row in ("NEW.", "OLD."))
+    if operation == "insert":
+        return new
+    if operation == "delete":
+        return old
+    where = ""
+    if watch.columns is not None:
+        where = " WHERE " + " OR ".join(
+            f"{_text(connection, column, 'NEW.')} IS DISTINCT FROM "
+            f"{_text(connection, column, 'OLD.')}"
+            for column in (watch.column, *watch.columns)
+        )
+    return f"{new}{where} UNION {old}{where}"
+
+
 def _schema(connection: BaseDatabaseWrapper) -> str:
+    """Where the journal is, quoted."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_schema()")
+        cursor.execute(
+            "SELECT quote_ident(schema.nspname) FROM pg_class AS class "
+            "JOIN pg_namespace AS schema ON schema.oid = class.relnamespace "
+            "WHERE class.oid = to_regclass(%s)",
+            [connection.ops.quote_name(JournalEntry._meta.db_table)],
+        )
         return str(cursor.fetchone()[0])
 
 
-def fingerprint(watch: Watch, operation: str, sql: str) -> str:
-    """What `installed` says of a trigger that was made by this SQL."""
-    return _fingerprint(watch.table, operation, sql.split("$databinding$")[1])
-
-
-def _fingerprint(table: str, operation: str, body: str) -> str:
-    return hashlib.sha256("\0".join((table, operation, body)).encode()).hexdigest()
+def _fingerprint(oid: int, kind: int, body: str) -> str:
+    return hashlib.sha256(f"{oid}\0{kind}\0{body}".encode()).hexdigest()
 
 
 def installed(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Names and fingerprints of our triggers that are there; of one that isn't as made, none.
 
     As made is one on the same table that fires for the same statements, for each and for all of
-    their columns, and whose function does the same with the same rights.
+    their columns, and whose function does the same with the same rights. Ours are those whose
+    function stands beside the journal; those of partitions belong to their tables'.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             r"""
-            SELECT trigger.tgname, class.relname,
-                CASE trigger.tgtype
-                    WHEN 4 THEN 'insert' WHEN 8 THEN 'delete' WHEN 16 THEN 'update'
-                    WHEN 32 THEN 'truncate' ELSE ''
-                END,
-                function.prosrc,
+            SELECT trigger.tgname, trigger.tgrelid, trigger.tgtype, function.prosrc,
                 trigger.tgenabled IN ('O', 'A') AND trigger.tgqual IS NULL
                 AND trigger.tgattr = '' AND function.prosecdef
                 AND function.proconfig = ARRAY['search_path=' || %s]
             FROM pg_trigger AS trigger
             JOIN pg_proc AS function ON function.oid = trigger.tgfoid
-            JOIN pg_class AS class ON class.oid = trigger.tgrelid
-            JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
-            WHERE trigger.tgname LIKE 'databinding\_%%' AND schema.nspname = current_schema()
+            WHERE trigger.tgname LIKE 'databinding\_%%' AND trigger.tgparentid = 0
+                AND function.pronamespace = (
+                    SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)
+                )
             """,
-            [_SEARCH_PATH],
+            [_SEARCH_PATH, connection.ops.quote_name(JournalEntry._meta.db_table)],
         )
         return {
-            name: _fingerprint(table, operation, body) if intact else ""
-            for name, table, operation, body, intact in cursor.fetchall()
+            name: _fingerprint(oid, kind, body) if intact else ""
+            for name, oid, kind, body, intact in cursor.fetchall()
         }
 
 
@@ -125,20 +231,22 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
     quote = connection.ops.quote_name
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         for name in drop:
-            cursor.execute(f"DROP FUNCTION IF EXISTS {quote(name)}() CASCADE")
+            cursor.execute(f"DROP FUNCTION IF EXISTS {_schema(connection)}.{quote(name)}() CASCADE")
         for statement in create:
             cursor.execute(statement)
 
 
-def refused(connection: BaseDatabaseWrapper, tables: list[str]) -> list[str]:
+def refused(connection: BaseDatabaseWrapper, tables: Mapping[str, Table]) -> list[str]:
     """Those of the tables on which this role may not make our triggers."""
+    names = {table.oid: name for name, table in tables.items()}
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT name FROM unnest(%s::text[]) AS name
-            WHERE NOT has_table_privilege(quote_ident(name), 'TRIGGER')
-                OR NOT has_schema_privilege(current_schema(), 'CREATE')
+            SELECT oid FROM unnest(%s::oid[]) AS oid
+            WHERE NOT has_table_privilege(oid, 'TRIGGER')
+                OR NOT has_schema_privilege(
+                    (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)), 'CREATE')
             """,
-            [tables],
+            [list(names), connection.ops.quote_name(JournalEntry._meta.db_table)],
         )
-        return [name for (name,) in cursor.fetchall()]
+        return [names[oid] for (oid,) in cursor.fetchall()]

@@ -18,16 +18,22 @@ class Model(models.Model):
         return self.name
 
 
+class Site(Model):
+    """Its page shows how many notes its rooms have."""
+
+
 class Room(Model):
     """Its page shows how many notes it has."""
 
+    site = models.ForeignKey(Site, models.SET_NULL, null=True, related_name="rooms")
+
 
 class Tag(Model):
-    pass
+    """Its page shows how many notes have it."""
 
 
 class Note(Model):
-    """Its page shows its room's name."""
+    """Its page shows the names of its room, its room's site and its tags."""
 
     room = models.ForeignKey(Room, models.CASCADE, related_name="notes")
     value = models.IntegerField(default=0)
@@ -69,6 +75,24 @@ class Cafe(Place):
         managed = False
 
 
+class Licence(models.Model):
+    number = models.CharField(max_length=10, primary_key=True)
+    holder = models.CharField(max_length=40)
+
+    class Meta:
+        managed = False
+
+    def __str__(self):
+        return self.number
+
+
+class Bar(Place, Licence):
+    """A child of two parents, one of which has another key."""
+
+    class Meta:
+        managed = False
+
+
 class Paper(Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
 
@@ -80,5 +104,15 @@ class Coded(Model):
     number = models.IntegerField(unique=True, null=True)
 
 
+class Permit(Model):
+    """Says by its name which letters are shown; no relation leads there."""
+
+
+class Letter(Model):
+    pass
+
+
 #: In an order in which their tables can be made.
-MODELS = [Room, Tag, Note, Reading, Place, Cafe, Paper, Coded]
+MODELS = [
+    *(Site, Room, Tag, Note, Reading, Place, Cafe, Licence, Bar, Paper, Coded, Permit, Letter),
+]

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 import pytest
-from channels.db import database_sync_to_async as in_database
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.test import override_settings
 
@@ -14,7 +14,7 @@ from databinding.relay import relay_for, stop_relays
 from databinding.testing import rows_of
 from tests.conformance import streams, table
 from tests.conformance.models import MODELS
-from tests.conformance.writes import WRITES, begin
+from tests.conformance.writes import DEPENDENT, WRITES, begin
 from tests.databinding.clients import Client, named
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,38 +55,41 @@ class Page:
         for stream in self.bindings:
             await self.client.subscribe(stream)
 
-    async def is_current(self):
-        """Has it what the database says, once all that comes by itself has come?"""
+    async def shown(self, names):
+        """What it shows once all that comes by itself has come."""
         await settled()
-        # Replies queue behind the batches that were sent by then.
-        await self.client.ask("note", "retrieve", pk=0)
-        return self.client.rows == await self.truth()
+        # A reply queues behind the batches that were sent by then.
+        await self.client.ask("note", "no such action")
+        return {name: self.client.rows[name] for name in names}
 
-    @in_database
-    def truth(self):
+    @sync_to_async
+    def truth(self, names):
         everybody = frozenset(streams.GROUPS)
-        return {stream: rows_of(one)(everybody) for stream, one in self.bindings.items()}
+        return {name: rows_of(self.bindings[name])(everybody) for name in names}
 
-    async def refresh(self):
+    @sync_to_async
+    def refresh(self, names):
         """What `refresh_every` does at its time: ask the database for all rows."""
-        labels = {binding.concrete_label() for binding in self.bindings.values()}
-        await in_database(journal.append)("default", [(label, None) for label in labels])
+        labels = {self.bindings[name].concrete_label() for name in names}
+        journal.append("default", [(label, None) for label in labels])
 
 
 async def outcome(page, write):
     """What becomes of one write on a page that was current before it."""
     if write.only not in (None, connection.vendor):
         return table.NONE
-    rows = await in_database(begin)()
-    await page.refresh()
-    assert await page.is_current(), f"{write.name}: it was not even current before."
-    before = await page.truth()
-    await in_database(write.do)(rows)
-    assert await page.truth() != before, f"{write.name} changes nothing that is shown."
-    if await page.is_current():
+    names = streams.DEPENDENT if write.section == DEPENDENT else streams.PLAIN
+    rows = await sync_to_async(begin)()
+    await page.refresh(names)
+    before = await page.shown(names)
+    assert before == await page.truth(names), f"{write.name}: it was not even current before."
+    await sync_to_async(write.do)(rows)
+    after = await page.truth(names)
+    assert after != before, f"{write.name} changes nothing that is shown."
+    if await page.shown(names) == after:
         return table.AT_ONCE
-    await page.refresh()
-    return table.REFRESH if await page.is_current() else table.UNSEEN
+    await page.refresh(names)
+    return table.REFRESH if await page.shown(names) == after else table.UNSEEN
 
 
 @pytest.mark.parametrize("how", table.CAPTURES)
@@ -94,7 +97,7 @@ async def test_what_is_seen_of_each_kind_of_write(how, bindings):
     """Each kind of write is seen, under this capture on this database, as the reference says."""
     found = {}
     with override_settings(DATABINDING={"CAPTURE": how, "PASS_PAUSE": 0.001}):
-        await in_database(triggers.install)("default")
+        await sync_to_async(triggers.install)("default")
         page = Page(bindings)
         async with page.client:
             await page.load()

@@ -21,7 +21,23 @@ from django.forms import modelform_factory
 
 from tests.databinding.programs import connect, other_program
 
-from .models import MODELS, Cafe, Coded, Note, Paper, Pinned, Place, Reading, Room, Tag
+from .models import (
+    MODELS,
+    Bar,
+    Cafe,
+    Coded,
+    Letter,
+    Licence,
+    Note,
+    Paper,
+    Permit,
+    Pinned,
+    Place,
+    Reading,
+    Room,
+    Site,
+    Tag,
+)
 
 
 class Write(NamedTuple):
@@ -34,6 +50,9 @@ class Write(NamedTuple):
 
 
 WRITES = []
+
+#: The section of those that are shown by other rows.
+DEPENDENT = "Other tables, by `watch`"
 
 
 def write(section, name, *, only=None):
@@ -51,7 +70,9 @@ def begin():
     for model in reversed(MODELS):
         model.objects.all().delete()
     rows = SimpleNamespace()
-    rows.room, rows.other_room = (Room.objects.create(name=name) for name in ("attic", "cellar"))
+    rows.site = Site.objects.create(name="house")
+    rows.room = Room.objects.create(name="attic", site=rows.site)
+    rows.other_room = Room.objects.create(name="cellar")
     rows.tag, rows.other_tag = (Tag.objects.create(name=name) for name in ("red", "blue"))
     rows.note = Note.objects.create(name="first", room=rows.room)
     rows.other_note = Note.objects.create(name="second", room=rows.room)
@@ -59,6 +80,10 @@ def begin():
     rows.reading = Reading.objects.create(note=rows.note, reader=rows.tag)
     rows.cafe = Cafe.objects.create(name="Central")
     rows.place = Place.objects.create(name="park")
+    rows.bar = Bar.objects.create(name="Blue", number="n1", holder="Ann")
+    for name in ("open", "sealed"):
+        Letter.objects.create(name=name)
+    Permit.objects.create(name="open")
     rows.paper = Paper.objects.create(name="daily")
     rows.coded, rows.other_coded = (
         Coded.objects.create(code=code, number=number) for code, number in (("a", 1), ("b", 2))
@@ -342,6 +367,106 @@ def key_changes_by_saving(rows):
     with transaction.atomic():
         Coded.objects.get(code="a").delete()
         Coded.objects.create(code="z", number=1)
+
+
+@write("Shapes of models", "a second parent's row of a multi-table child: `save()`")
+def second_parent_save(rows):
+    licence = Licence.objects.get(number="n1")
+    licence.holder = "Bob"
+    licence.save()
+
+
+@write("Shapes of models", "a second parent's row of a multi-table child: `update()`")
+def second_parent_update(rows):
+    Licence.objects.update(holder="Bob")
+
+
+# Other tables, declared by `watch`
+
+
+@write(DEPENDENT, '`["room"]`: `save()` of the related row')
+def watched_save(rows):
+    rows.room.name = "loft"
+    rows.room.save()
+
+
+@write(DEPENDENT, '`["room"]`: `update()` of related rows')
+def watched_update(rows):
+    Room.objects.update(name="loft")
+
+
+@write(DEPENDENT, '`["room__site"]`: `save()` two steps away')
+def watched_two_steps(rows):
+    rows.site.name = "villa"
+    rows.site.save()
+
+
+@write(DEPENDENT, '`["room__site"]`: the link in between changes')
+def watched_link(rows):
+    rows.room.site = Site.objects.create(name="villa")
+    rows.room.save()
+
+
+@write(DEPENDENT, '`["room__site"]`: the row two steps away is deleted, SET NULL')
+def watched_two_steps_deleted(rows):
+    rows.site.delete()
+
+
+@write(DEPENDENT, '`["notes"]`: a row comes')
+def counted_create(rows):
+    Note.objects.create(name="new", room=rows.other_room)
+
+
+@write(DEPENDENT, '`["notes"]`: a row goes')
+def counted_delete(rows):
+    rows.note.delete()
+
+
+@write(DEPENDENT, '`["notes"]`: a row moves, by `save()`')
+def counted_moves(rows):
+    rows.note.room = rows.other_room
+    rows.note.save()
+
+
+@write(DEPENDENT, '`["notes"]`: rows move, by `update()`')
+def counted_move(rows):
+    Note.objects.update(room=rows.other_room)
+
+
+@write(DEPENDENT, '`["notes"]` over a many-to-many: `add()`')
+def counted_add(rows):
+    rows.other_note.tags.add(rows.tag)
+
+
+@write(DEPENDENT, '`["notes"]` over a many-to-many: `clear()` of the other side')
+def counted_clear(rows):
+    rows.note.tags.clear()
+
+
+@write(DEPENDENT, '`["tags__name"]` over a many-to-many: `save()`')
+def watched_tag(rows):
+    rows.tag.name = "pink"
+    rows.tag.save()
+
+
+@write(DEPENDENT, '`["rooms__notes"]`: a row comes two steps away')
+def counted_two_steps(rows):
+    Note.objects.create(name="new", room=rows.room)
+
+
+@write(DEPENDENT, "a model: a row comes")
+def watched_model_create(rows):
+    Permit.objects.create(name="sealed")
+
+
+@write(DEPENDENT, "a model: `update()`")
+def watched_model_update(rows):
+    Permit.objects.update(name="sealed")
+
+
+@write(DEPENDENT, "a model: `QuerySet.delete()`")
+def watched_model_delete(rows):
+    Permit.objects.all().delete()
 
 
 # SQL

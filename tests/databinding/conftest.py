@@ -32,7 +32,7 @@ def registry_as_it_was():
     capture.connect()
     yield
     registry[:] = before
-    capture.bound_labels.cache_clear()
+    capture.watched_by.cache_clear()
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ SEEN = {
     "a child's save": lambda rows: rows["child"].save(),
     "a child's delete": lambda rows: rows["child"].delete(),
     "a child's delete by its parent": lambda rows: Base.objects.all().delete(),
+    "a parent's row, saved as such": lambda rows: Base.objects.get().save(),
     "many-to-many add": lambda rows: rows["message"].tags.add(Tag.objects.create(name="u")),
     "many-to-many remove": lambda rows: rows["message"].tags.remove(rows["tag"]),
     "many-to-many clear": lambda rows: rows["message"].tags.clear(),
@@ -82,7 +83,6 @@ UNSEEN = {
     "fast delete": lambda rows: IntegerValue.objects.all()._raw_delete("default"),
     "raw SQL": lambda rows: connection.cursor().execute("UPDATE talk_integervalue SET value = 8"),
     "another program": lambda rows: other_program("UPDATE talk_integervalue SET value = 7"),
-    "a parent's row, saved as such": lambda rows: Base.objects.get().save(),
     "a many-to-many's row, written as such": lambda rows: Message.tags.through.objects.create(
         message=rows["message"], tag=Tag.objects.create(name="u")
     ),
