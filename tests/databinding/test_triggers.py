@@ -27,17 +27,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 EACH = 4 if connection.vendor == "postgresql" else 3
 #: How many more, on SQLite, for what a REPLACE removes there.
 DISPLACING = dict.fromkeys(
-    [
-        *("values_integervalue", "talk_integervalue", "chat_message", "chat_presence"),
-        "shapes_message_tags",
-    ],
-    2 if connection.vendor == "sqlite" else 0,
+    ["talk_integervalue", "shapes_message_tags"], 2 if connection.vendor == "sqlite" else 0
 )
 
+#: Of the tests' own apps.
+APPS = ("shapes", "talk")
 TABLES = {
-    ("values_integervalue", "id", "values.integervalue"),
-    ("chat_message", "id", "chat.message"),
-    ("chat_presence", "id", "chat.presence"),
     ("talk_integervalue", "id", "talk.integervalue"),
     ("shapes_message", "id", "shapes.message"),
     ("shapes_message_tags", "message_id", "shapes.message"),
@@ -87,13 +82,17 @@ def keys():
 
 def test_each_bound_table_is_watched():
     """Tables of models, their parents and their many-to-many are watched, each once."""
-    found = [(watch.table, watch.column, watch.label) for watch in watches("default")]
+    found = [
+        (watch.table, watch.column, watch.label)
+        for watch in watches("default")
+        if watch.bound.startswith(APPS)
+    ]
     assert sorted(found) == sorted(TABLES)
 
 
 def test_migrate_installed_them():
     """The test database was made by `migrate`: a trigger for each kind of statement is there."""
-    found = [table for table, name in there()]
+    found = [table for table, name in there() if table.startswith(APPS)]
     each = [(table, EACH + DISPLACING.get(table, 0)) for table, _, _ in TABLES]
     assert sorted(found) == sorted(table for table, number in each for _ in range(number))
     assert not triggers.drift("default")
@@ -364,14 +363,14 @@ async def test_a_remade_table_gets_its_triggers_back_and_pages_what_they_missed(
 
 def test_uninstall_leaves_none():
     """All triggers of ours can be dropped, and no others are."""
+    before = there()
     make_trigger("mine")
     try:
         triggers.uninstall("default")
         assert there() == [("talk_integervalue", "mine")]
     finally:
         drop_trigger("mine")
-    number = EACH * len(TABLES) + sum(DISPLACING.values())
-    assert len(triggers.install("default").missing) == number
+    assert len(triggers.install("default").missing) == len(before)
 
 
 # By migrate, on a database of its own
@@ -401,15 +400,20 @@ def test_migrating_away_and_back(tmp_path):
 
     manage(database, "migrate", "databinding")
     assert watched() == (0,)
-    assert "5 triggers made" in manage(database, "migrate", "values")
+    made = "triggers made, 0 dropped on default"
+    assert made in manage(database, "migrate", "values")
+    installed = watched()
+    assert installed > (0,)
     write("a")
     manage(database, "migrate", "databinding", "zero")
     assert watched() == (0,)
     write("b")
-    assert "5 triggers made" in manage(database, "migrate", "databinding")
+    assert f"{installed[0]} {made}" in manage(database, "migrate", "databinding")
     write("c")
     with closing(sqlite3.connect(database)) as db:
-        journal = db.execute("SELECT model, key FROM databinding_journal").fetchall()
-    assert journal == [("values.integervalue", None), ("values.integervalue", "3")]
+        journal = db.execute(
+            "SELECT key FROM databinding_journal WHERE model = 'values.integervalue'"
+        ).fetchall()
+    assert journal == [(None,), ("3",)]
     manage(database, "migrate", "values", "zero")
     assert watched() == (0,)
