@@ -14,6 +14,7 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from heapq import merge
 from typing import NamedTuple
 
 from django.core.signing import BadSignature, Signer
@@ -33,6 +34,9 @@ from databinding.form import Form
 from databinding.positions import Cursor, InvalidCursor, Position
 
 _NO_EPOCH = ""
+
+#: Keys that are sorted at once.
+_PIECE = 10_000
 
 #: A stream's name, and whether its frames are classic.
 Door = tuple[str, bool]
@@ -181,8 +185,7 @@ class Audience:
             if isinstance(members, WindowMembers):
                 return members.order
             seen.update(dict.fromkeys(self.rows.groups[name].present))
-        # The keys of one model are of one type.
-        return sorted(seen)
+        return _in_order(list(seen))
 
     def _digest(self, stream: str) -> str:
         return hashlib.sha256(f"{stream}\0{self._form}".encode()).hexdigest()[:16]
@@ -236,6 +239,16 @@ class Chunk(NamedTuple):
         """The next frame, and where the snapshot goes on then (None: complete)."""
         text, after = self.snapshot.frame(self.start)
         return text, None if after is None else Chunk(self.snapshot, after)
+
+
+def _in_order(keys: list[Key]) -> list[Key]:
+    """Sorted; the keys of one model are of one type.
+
+    In pieces: while Python sorts it lets no other thread run, and a hundred thousand random texts
+    take it 50 ms.
+    """
+    pieces = (sorted(keys[at : at + _PIECE]) for at in range(0, len(keys), _PIECE))
+    return list(merge(*pieces)) if len(keys) > _PIECE else sorted(keys)
 
 
 def _signer() -> Signer:

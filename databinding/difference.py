@@ -12,11 +12,17 @@ told before it left, even when it had entered after that too: a row may leave, r
 again while a client sleeps, and only the last coming and going is remembered. And a group forgets
 old leavers once they are many; whoever was last told before that (`Members.floor`) can't be
 served from memory and asks the database again.
+
+What is held of each row are plain values: keys, texts, and tuples of these that rows which came or
+changed together share. Of such, Python's garbage collector keeps no list. A hundred thousand small
+objects would have it walk through all that the process holds, again and again, while every other
+thread waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -52,15 +58,11 @@ class Event(NamedTuple):
     fragment: str | None
 
 
-class _Present(NamedTuple):
-    changed: int
-    entered: int
+#: When a row that is there last changed, and when it entered.
+_Present = tuple[int, int]
 
-
-class _Gone(NamedTuple):
-    left: int
-    entered: int
-    fragment: str | None
+#: When a row left, when it had entered, and what it last was.
+_Gone = tuple[int, int, str | None]
 
 
 class Members:
@@ -70,7 +72,7 @@ class Members:
     the newest change.
     """
 
-    __slots__ = ("changed", "floor", "gone", "present")
+    __slots__ = ("_latest", "changed", "floor", "gone", "present")
 
     #: How many leavers are remembered before the older half of them is forgotten.
     remembered_leavers = 10_000
@@ -81,25 +83,35 @@ class Members:
         # Dicts keep insertion order; a changed key is taken out and put at the end.
         self.present: dict[Key, _Present] = {}
         self.gone: dict[Key, _Gone] = {}
+        self._latest: _Present = (number, number)
+
+    def load(self, key: Key, number: int) -> None:
+        """The row was there when the group began to be held."""
+        self.present[key] = self._shared(number, number)
 
     def enter(self, key: Key, number: int) -> None:
         self.gone.pop(key, None)
-        self.present[key] = _Present(number, self._entered(number))
+        self.present[key] = self._shared(number, self._entered(number))
         self.changed = number
 
     def change(self, key: Key, number: int) -> None:
-        entered = self.present.pop(key).entered
-        self.present[key] = _Present(number, entered)
+        _, entered = self.present.pop(key)
+        self.present[key] = self._shared(number, entered)
         self.changed = number
 
     def leave(self, key: Key, number: int, fragment: str | None) -> None:
         was = self.present.pop(key, None)
         self.gone.pop(key, None)
-        self.gone[key] = _Gone(number, was.entered if was else 0, fragment)
+        self.gone[key] = (number, was[1] if was else 0, fragment)
         self.changed = number
         if len(self.gone) > 2 * self.remembered_leavers:
             forgotten = _forget_oldest(self.gone, self.remembered_leavers)
-            self.floor = max(self.floor, forgotten.left)
+            self.floor = max(self.floor, forgotten[0])
+
+    def _shared(self, number: int, entered: int) -> _Present:
+        if self._latest != (number, entered):
+            self._latest = (number, entered)
+        return self._latest
 
     def _entered(self, number: int) -> int:
         return number
@@ -122,7 +134,7 @@ class RecentMembers(Members):
             return []
         before = set(self.present)
         forgotten = _forget_oldest(self.present, self.remembered_changes)
-        self.floor = max(self.floor, forgotten.changed)
+        self.floor = max(self.floor, forgotten[0])
         return list(before - self.present.keys())
 
     def _entered(self, number: int) -> int:
@@ -141,10 +153,10 @@ class WindowMembers(Members):
 
 def _forget_oldest(entries: dict[Key, T], keep: int) -> T:
     """Keep the newest entries; return the newest of those forgotten."""
-    items = list(entries.items())
-    entries.clear()
-    entries.update(items[-keep:])
-    return items[-keep - 1][1]
+    oldest = list(islice(entries, len(entries) - keep))
+    for key in oldest[:-1]:
+        del entries[key]
+    return entries.pop(oldest[-1])
 
 
 class Rows:
@@ -160,6 +172,8 @@ class Rows:
         self.groups: dict[Group, Members] = {}
         #: Some row could not be read: it isn't, or may not be, what it is in this state.
         self.doubtful = False
+        # Each set of groups that rows are in, once.
+        self._sets: dict[tuple[Group, ...], tuple[Group, ...]] = {}
         # Those that are only followed: they have to hear of keys that they don't hold.
         self._followed: set[Group] = set()
         self._changed: set[Group] = set()
@@ -176,8 +190,8 @@ class Rows:
         for key, fragment in rows:
             if self.fragments.setdefault(key, fragment) != fragment:
                 differing.append(key)
-            self.index[key] = (*self.index.get(key, ()), group)
-            members.present[key] = _Present(number, number)
+            self.index[key] = self._shared((*self.index.get(key, ()), group))
+            members.load(key, number)
         if isinstance(members, WindowMembers):
             members.order = list(members.present)
         return differing
@@ -192,6 +206,7 @@ class Rows:
         members = self.groups.pop(group)
         for key in members.present:
             self._release(key, group)
+        self._sets.clear()
 
     def holds(self, key: Key, fragment: str | None, groups: Collection[str]) -> bool:
         """Is the row held as this, and in just these groups (those not loaded are passed over)?"""
@@ -223,7 +238,7 @@ class Rows:
                     continue
                 self._changed.add(name)
             self.fragments[key] = fragment
-            self.index[key] = now
+            self.index[key] = self._shared(now)
             self._trim(now)
         elif before:
             del self.fragments[key], self.index[key]
@@ -255,7 +270,7 @@ class Rows:
             if key not in members.present:
                 members.enter(key, number)
                 self.fragments.setdefault(key, fragment)
-                self.index[key] = (*self.index.get(key, ()), window)
+                self.index[key] = self._shared((*self.index.get(key, ()), window))
                 self._changed.add(window)
         members.order = [key for key, _ in rows]
 
@@ -300,11 +315,14 @@ class Rows:
                 for key in members.forget():
                     self._release(key, name)
 
+    def _shared(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        return self._sets.setdefault(groups, groups)
+
     def _release(self, key: Key, group: Group) -> None:
         """The group doesn't hold the row any more; the last group takes the fragment with it."""
         left = tuple(name for name in self.index.get(key, ()) if name != group)
         if left:
-            self.index[key] = left
+            self.index[key] = self._shared(left)
         else:
             self.index.pop(key, None)
             self.fragments.pop(key, None)
@@ -326,14 +344,14 @@ def difference(
         if group.changed <= since:
             continue
         for key in reversed(group.present):
-            number = group.present[key].changed
+            number = group.present[key][0]
             if number <= since:
                 break
             touched[key] = max(number, touched.get(key, 0))
             if limit is not None and len(touched) > limit:
                 return None
         for key in reversed(group.gone):
-            number = group.gone[key].left
+            number = group.gone[key][0]
             if number <= since:
                 break
             touched[key] = max(number, touched.get(key, 0))
@@ -354,13 +372,13 @@ def _event(rows: Rows, members: list[Members], key: Key, since: int) -> Event:
         here = group.present.get(key)
         if here is not None:
             present = True
-            held = held or here.entered <= since
+            held = held or here[1] <= since
             continue
-        gone = group.gone.get(key)
-        if gone is not None and gone.left > since:
-            held = held or gone.entered <= since
-            if gone.left > left:
-                left, fragment = gone.left, gone.fragment
+        when, entered, was = group.gone.get(key, (since, 0, None))
+        if when > since:
+            held = held or entered <= since
+            if when > left:
+                left, fragment = when, was
     if present:
         return Event(UPDATE if held else CREATE, key, rows.fragments[key])
     return Event(DELETE, key, fragment)

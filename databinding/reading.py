@@ -48,6 +48,35 @@ class Row(NamedTuple):
     groups: frozenset[str] | None
 
 
+class Found:
+    """Rows that were read, as columns: for why, see `databinding.difference`."""
+
+    __slots__ = ("_fragments", "_groups", "_keys", "_sets")
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._keys: list[Key] = []
+        self._fragments: list[str | None] = []
+        self._groups: list[frozenset[str] | None] = []
+        # Each set of groups once.
+        self._sets: dict[frozenset[str] | None, frozenset[str] | None] = {}
+        self.extend(rows)
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        for key, fragment, groups in rows:
+            self._keys.append(key)
+            self._fragments.append(fragment)
+            self._groups.append(self._sets.setdefault(groups, groups))
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row, self._keys, self._fragments, self._groups)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def keys(self) -> list[Key]:
+        return self._keys
+
+
 class Change(NamedTuple):
     """What is to be applied to `Rows`: rows that are there, and keys that are gone.
 
@@ -55,14 +84,14 @@ class Change(NamedTuple):
     have told: groups that are only followed can't know what they have missed.
     """
 
-    rows: list[Row]
+    rows: Found
     gone: list[Key]
     windows: Mapping[Window, Sequence[tuple[Key, str]]] = {}
     blind: bool = False
 
     def keys(self) -> set[Key]:
         """The rows that it is about."""
-        return {row.key for row in self.rows}.union(self.gone)
+        return {*self.rows.keys(), *self.gone}
 
     def apply(self, to: Rows, number: int) -> None:
         for window, shown in self.windows.items():
@@ -137,10 +166,7 @@ class Reader:
         if None in texts:
             return self.compared(form, rows)._replace(blind=True)
         change = self.keys(form, [text for text in texts if text is not None])
-        windows = _touched(rows, change)
-        if not windows:
-            return change
-        shown, _ = self._shown(form, rows, windows, change, known=rows.fragments)
+        shown, _ = self._shown(form, rows, _touched(rows, change), change, known=rows.fragments)
         return change._replace(windows=shown)
 
     def compared(self, form: Form, rows: Rows) -> Change:
@@ -161,9 +187,11 @@ class Reader:
         windows: list[Window],
         change: Change,
         known: Container[Key],
-    ) -> tuple[dict[Window, list[tuple[Key, str]]], list[Row]]:
+    ) -> tuple[dict[Window, list[tuple[Key, str]]], Found]:
         """What windows show after a change, and the rows that had to be read for it: those that
         are neither in the change nor `known` to be as they are held."""
+        if not windows:
+            return {}, Found()
         places = self._places(form, rows, windows)
         read = {row.key: row for row in change.rows}
         wanted = dict.fromkeys(key for keys in places.values() for key in keys)
@@ -193,7 +221,7 @@ class Reader:
             except Exception:
                 logger.exception("%s: %r isn't a primary key.", form, text)
         rows = self._by_keys(form, wanted)
-        there = {row.key for row in rows}
+        there = set(rows.keys())
         return Change(rows, [key for key in wanted if key not in there])
 
     def all(
@@ -202,7 +230,7 @@ class Reader:
         groups: Collection[str],
         held: Rows | None = None,
         sieve: Sieve | None = None,
-    ) -> list[Row]:
+    ) -> Found:
         """Every row that is in one of these groups; of those the ones that a sieve lets through.
 
         Raises what `get_queryset` raises. So it does with `rows`, unless the groups are held: then
@@ -210,8 +238,8 @@ class Reader:
         """
         constant = form.binding.constant_groups()
         if constant is not None and constant.isdisjoint(groups):
-            return []
-        rows: dict[Key, Row] = {}
+            return Found()
+        rows, there = Found(), set[Key]()
         for group in groups:
             try:
                 queryset = self._guarded(partial(form.of_group, group))
@@ -224,12 +252,13 @@ class Reader:
             else:
                 if queryset is None:
                     # rows() doesn't say: ask every row which groups it is in.
-                    found = self._scan(form, form.queryset, groups, sieve)
-                    rows = {row.key: row for row in found}
-                    break
+                    return self._scan(form, form.queryset, groups, sieve)
                 found = self._scan(form, queryset.all, groups, sieve)
-            rows.update((row.key, row) for row in found)
-        return list(rows.values())
+            if len(groups) == 1:
+                return found
+            rows.extend(row for row in found if row.key not in there)
+            there.update(found.keys())
+        return rows
 
     def owe(self, form: Form, key: Key | None) -> None:
         """Note what has to be read again, since it couldn't be now; until then it is in doubt."""
@@ -244,7 +273,7 @@ class Reader:
             rows = form.queryset().order_by("pk")
             return (rows if after is None else rows.filter(pk__gt=after))[:size]
 
-        return self._scan(form, ask)
+        return list(self._scan(form, ask))
 
     def load(
         self, form: Form, rows: Rows, names: Collection[Group]
@@ -338,8 +367,8 @@ class Reader:
         ask: Ask,
         groups: Collection[str] | None,
         sieve: Sieve | None,
-    ) -> list[Row]:
-        rows = self._guarded(lambda: list(filter(sieve, _render(form, ask(), groups))))
+    ) -> Found:
+        rows = self._guarded(lambda: Found(filter(sieve, _render(form, ask(), groups))))
         for row in rows:
             if row.fragment is None:
                 self.owe(form, row.key)
@@ -351,7 +380,7 @@ class Reader:
         ask: Ask,
         groups: Collection[str] | None = None,
         sieve: Sieve | None = None,
-    ) -> list[Row]:
+    ) -> Found:
         """All rows of a queryset; where one can't even be read, they are read by their keys."""
         try:
             return self._rendered(form, ask, groups, sieve)
@@ -360,7 +389,7 @@ class Reader:
             keys = self._guarded(lambda: list(ask().values_list("pk", flat=True)))
             places = {form.binding.wire_key(key): place for place, key in enumerate(keys)}
             rows = self._by_keys(form, keys, groups, sieve)
-            return sorted(rows, key=lambda row: places[row.key])
+            return Found(sorted(rows, key=lambda row: places[row.key]))
 
     def _by_keys(
         self,
@@ -368,10 +397,10 @@ class Reader:
         keys: list[Any],
         groups: Collection[str] | None = None,
         sieve: Sieve | None = None,
-    ) -> list[Row]:
-        rows: list[Row] = []
+    ) -> Found:
+        rows = Found()
         for start in range(0, len(keys), _CHUNK):
-            rows += self._chunk(form, keys[start : start + _CHUNK], groups, sieve)
+            rows.extend(self._chunk(form, keys[start : start + _CHUNK], groups, sieve))
         return rows
 
     def _chunk(
@@ -380,7 +409,7 @@ class Reader:
         keys: list[Any],
         groups: Collection[str] | None,
         sieve: Sieve | None,
-    ) -> list[Row]:
+    ) -> Iterable[Row]:
         """The rows with these keys; one that can't be read is found by halving."""
         try:
             ask = partial(_with_keys, form, keys)
@@ -392,7 +421,7 @@ class Reader:
                 logger.exception("%s: row %r can't be read.", form, keys[0])
                 key = form.binding.wire_key(keys[0])
                 self.owe(form, key)
-                return list(filter(sieve, [Row(key, None, None)]))
+                return filter(sieve, [Row(key, None, None)])
             half = len(keys) // 2
             return [
                 *self._chunk(form, keys[:half], groups, sieve),
@@ -409,7 +438,7 @@ def _touched(rows: Rows, change: Change) -> list[Window]:
     windows = rows.windows()
     if not windows:
         return []
-    keys = [*change.gone, *(row.key for row in change.rows)]
+    keys = change.keys()
     touched = {name for key in keys for name in rows.index.get(key, ())}
     for row in change.rows:
         touched |= row.groups or frozenset()

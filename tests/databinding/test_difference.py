@@ -15,7 +15,7 @@ from databinding.difference import (
     Window,
 )
 from databinding.difference import difference as tell
-from databinding.reading import Change, Row, Sieve
+from databinding.reading import Change, Found, Row, Sieve
 
 GROUPS = ("a", "b", "c")
 
@@ -210,7 +210,7 @@ def test_replacing_tells_the_same_difference(history, cut, kept):
         *(Row(key, None, None) for key in kept),
     ]
     sieve = Sieve(rows)
-    Change(list(filter(sieve, found)), sieve.gone()).apply(rows, number + 1)
+    Change(Found(filter(sieve, found)), sieve.gone()).apply(rows, number + 1)
     client.catch_up(rows)
     expected = {**there, **{key: was[key] for key in kept if key in was}}
     assert client.copy == seen(expected, ("a", "b"))

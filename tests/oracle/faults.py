@@ -15,7 +15,7 @@ from databinding.difference import Members, difference
 from databinding.holdings import Holdings
 from databinding.journal.postgresql import PostgreSQLJournal
 from databinding.passes import Pass
-from databinding.reading import Change, Reader
+from databinding.reading import Change, Found, Reader
 from databinding.relay import _Life
 from databinding.subscription import Subscription
 from tests.shapes import writes
@@ -66,7 +66,7 @@ def rows_before_keys():
         wanted = [form.binding.key_from_text(text) for text in texts]
         there = early.get(form, {})
         rows = [there[key] for key in wanted if key in there]
-        return Change(rows, [key for key in wanted if key not in there])
+        return Change(Found(rows), [key for key in wanted if key not in there])
 
     _Life._pass = read_early
     Reader.keys = keys
