@@ -291,7 +291,7 @@ def test_one_that_is_put_off_begins_anew(monkeypatch):
     assert refreshes.next([one])[1] < 0
     refreshes.put_off(one)
     assert 0 <= refreshes.next([one])[1] <= 10
-    clock.now += refreshes.LOOK
+    clock.now += 1
     assert refreshes.next([]) is None
 
 
