@@ -46,6 +46,9 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "databinding",
     "values",
     "chat",
@@ -105,6 +108,15 @@ if redis_url := env.str("REDIS_URL", default=""):
 DATABINDING = {
     "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
     "TRUSTED_PROXIES": env.int("TRUSTED_PROXIES", default=0),
+}
+
+# The page that describes REST comes from here, not from another host.
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Live values",
+    "VERSION": "1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # What servers do now and then, once however many they are: functions, and the seconds between.

@@ -9,9 +9,10 @@ permitted, valid or a conflict is the same everywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from itertools import islice
 from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -25,12 +26,16 @@ from databinding.admission import valid_limit
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key
-from databinding.form import form_of
+from databinding.form import form_of, repeats
+from databinding.keyset import Order, Position, column
 from databinding.locks import wait_at_most
 from databinding.refusals import Answer, Changed
 
-#: Rows that are read at once for a list.
-_PAGE = 2_000
+#: Rows that are read at once for a list, at first and at most.
+_FIRST, _PAGE = 250, 2_000
+
+#: Leaves out rows of a queryset.
+Narrow = Callable[[QuerySet[Any]], QuerySet[Any]]
 
 
 class Performer(Protocol):
@@ -66,14 +71,18 @@ class Actions:
             self.performer.perform_create(serializer)
             return self._answer_anew(serializer.instance)
 
-    def update(self, pk: Any, data: Any, expect: Any = None) -> Answer:
-        """Change the fields that `data` names, if the row is as `expect` says."""
+    def update(self, pk: Any, data: Any, expect: Any = None, *, whole: bool = False) -> Answer:
+        """Change the fields that `data` names, if the row is as `expect` says.
+
+        `expect` has values by the names of fields, or is asked about the `Answer` that the row
+        would be now. A `whole` update must name every field that is required.
+        """
         with self._writing():
             # Locked, so that two partial updates of different fields both survive.
             instance = self._visible(pk, lock=True)
             self.permit("update", self.binding.key(instance))
             self._expect(instance, expect)
-            serializer = self._valid(instance, data)
+            serializer = self._valid(instance, data, whole=whole)
             self.performer.perform_update(serializer)
             return self._answer_anew(serializer.instance)
 
@@ -95,19 +104,36 @@ class Actions:
         """The rows by primary key, after this one, so many at most."""
         self.permit("list", None)
         limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
-        rows = self.seen().order_by("pk")
-        if after is not None:
-            rows = rows.filter(pk__gt=self._key(after, "after"))
-        found: list[Answer] = []
+        position = None if after is None else [self._key(after, "after")]
+        found = self._walk(self.seen(), Order(self.binding.model), position)
+        return [self._answer(instance) for instance in islice(found, limit)]
+
+    def page(
+        self, narrow: Narrow, order: Order, after: Position | None, limit: int
+    ) -> tuple[list[Answer], Position | None]:
+        """Rows in an order after this position, so many at most, and where others follow.
+
+        `narrow` leaves out what isn't asked for.
+        """
+        self.permit("list", None)
+        rows = narrow(self.seen())
+        if repeats(rows):
+            rows = self.seen().filter(pk__in=rows.order_by().values("pk"))
+        found = list(islice(self._walk(rows, order, after), limit + 1))
+        position = order.position(found[limit - 1]) if len(found) > limit else None
+        return [self._answer(instance) for instance in found[:limit]], position
+
+    def _walk(self, rows: QuerySet[Any], order: Order, after: Position | None) -> Iterator[Model]:
+        """Those of the rows that the groups see."""
+        rows = order.of(rows)
+        size = _FIRST
         # By pages, not by a cursor: outside a transaction a pooler takes that away.
-        while page := list(rows[:_PAGE]):
-            for instance in page:
-                if self._sees(instance):
-                    found.append(self._answer(instance))
-                    if len(found) == limit:
-                        return found
-            rows = rows.filter(pk__gt=page[-1].pk)
-        return found
+        while page := list((rows if after is None else order.after(rows, after))[:size]):
+            yield from filter(self._sees, page)
+            if len(page) < size:
+                break
+            after = order.position(page[-1])
+            size = min(2 * size, _PAGE)
 
     def permit(self, action: str, pk: Key | None) -> None:
         """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
@@ -154,9 +180,9 @@ class Actions:
         """Raises `Http404` for what no row of this model has as its key."""
         if isinstance(pk, (bool, float, list, dict)):
             raise exceptions.ValidationError({name: ["This isn't a primary key."]})
-        field: Any = self.binding.model._meta.pk
-        while field.remote_field is not None:
-            field = field.target_field  # A child's key is its parent's.
+        field = column(self.binding.model._meta.pk)
+        if isinstance(pk, str) and "\0" in pk:
+            raise Http404  # PostgreSQL's texts hold no NUL.
         try:
             value = field.to_python(pk)
             field.run_validators(value)
@@ -167,11 +193,12 @@ class Actions:
     def _sees(self, instance: Model) -> bool:
         return not self.groups.isdisjoint(self.binding.groups_of(instance))
 
-    def _valid(self, instance: Model | None, data: Any) -> Serializer[Any]:
+    def _valid(self, instance: Model | None, data: Any, *, whole: bool = False) -> Serializer[Any]:
         if not isinstance(data, Mapping):
             raise exceptions.ValidationError({"data": ["This must be an object."]})
         serializer_class = serializer_class_for(self.binding)
-        serializer = serializer_class(instance, data=data, partial=instance is not None)
+        partial = instance is not None and not whole
+        serializer = serializer_class(instance, data=data, partial=partial)
         known = {*serializer.fields, *self.binding.extra_names()}
         unknown = {name: ["There is no such field."] for name in data if name not in known}
         if unknown:
@@ -202,9 +229,13 @@ class Actions:
         """The row must still be as the client last saw it, as far as it says so."""
         if expect is None:
             return
+        answer = self._answer(instance)
+        if callable(expect):
+            if not expect(answer):
+                raise Changed(answer)
+            return
         if not isinstance(expect, Mapping):
             raise exceptions.ValidationError({"expect": ["This must be an object."]})
-        answer = self._answer(instance)
         unknown = {name: ["There is no such field."] for name in expect if name not in answer.data}
         if unknown:
             raise exceptions.ValidationError(unknown)

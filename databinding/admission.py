@@ -38,10 +38,20 @@ def admit(
     limit = None
     if binding.order_by:
         limit = valid_limit(said.pop("limit", None), binding.limit, binding.max_limit)
-    valid = _valid(binding, said)
-    named = binding.groups_for(user, groups, valid)
-    names = distinct_names(named, f"{binding_class.__qualname__}.groups_for()")
+    names = chosen_groups(binding_class, user, groups, said)
     return Place(form_of(binding_class, user), names, limit)
+
+
+def chosen_groups(
+    binding_class: type[Binding], user: Any, groups: frozenset[str], said: Mapping[str, Any]
+) -> frozenset[str]:
+    """What `groups_for` makes of a connection's groups and the parameters that its client says.
+
+    Raises `ValidationError`, and whatever the binding raises.
+    """
+    binding = binding_class()
+    named = binding.groups_for(user, groups, _valid(binding, said))
+    return distinct_names(named, f"{binding_class.__qualname__}.groups_for()")
 
 
 def valid_limit(limit: Any, default: int, most: int) -> int:

@@ -73,6 +73,12 @@ class Binding:
     throttle_classes: ClassVar[list[type[Any]] | tuple[type[Any], ...] | None] = None
     #: What else the rows depend on: paths along relations, as `filter` has them, or models.
     watch: ClassVar[list[str | type[Model]] | tuple[str | type[Model], ...]] = ()
+    #: What REST's lists can be narrowed and ordered by, as Django REST framework and django-filter
+    #: have these: names of fields, or lookups by names; a FilterSet; names of text fields; names.
+    filterset_fields: ClassVar[Any] = None
+    filterset_class: ClassVar[type[Any] | None] = None
+    search_fields: ClassVar[list[str] | tuple[str, ...]] = ()
+    ordering_fields: ClassVar[list[str] | tuple[str, ...]] = ()
     #: JSON encoder of the rows.
     encoder: ClassVar[type[json.JSONEncoder]] = DjangoJSONEncoder
 

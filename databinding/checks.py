@@ -12,6 +12,8 @@ databinding.E009   a binding has no group_names()
 databinding.E010   a binding's refresh_every is no number of seconds
 databinding.E011   a binding's watch has an entry that leads nowhere
 databinding.E012   a bound model's rows are those of a view, and nothing else is watched
+databinding.E013   a binding's lists are to be filtered, searched or ordered by what isn't there
+databinding.E014   a binding has filters, and django-filter isn't installed or in INSTALLED_APPS
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
@@ -25,9 +27,12 @@ databinding.W009   a binding overrides what Channels 1 called, and nothing calls
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist, FieldError
@@ -37,6 +42,7 @@ from databinding import journal, triggers
 from databinding.binding import Binding, aliases, bindings_of, registry
 from databinding.conf import DEFAULTS, configured, settings
 from databinding.doorbell import channel_layer
+from databinding.keyset import Order
 from databinding.models import JournalEntry
 from databinding.routers import consistent_reads
 from databinding.watching import Unwatchable, watches_by
@@ -205,6 +211,56 @@ def _check_window(binding: type[Binding]) -> list[CheckMessage]:
         said = f"{binding.__qualname__} has order_by, and groups that depend on the row."
         hint = "Give it rows(group), the queryset of the rows that a group sees."
     return [Error(said, hint=hint, obj=binding, id="databinding.E008")]
+
+
+@register()
+def check_lists(**kwargs: Any) -> list[CheckMessage]:
+    """What `databinding.rest` filters, searches and orders by."""
+    found: list[CheckMessage] = []
+    for binding in registry:
+        tries: list[tuple[str, Callable[[], object]]] = [
+            ("ordering_fields", partial(Order, binding.model, binding.ordering_fields)),
+            ("search_fields", partial(_search, binding)),
+        ]
+        if binding.filterset_fields or binding.filterset_class is not None:
+            if find_spec("django_filters") is None or not apps.is_installed("django_filters"):
+                found.append(
+                    Error(
+                        f"{binding.__qualname__} has filters, and django-filter isn't there.",
+                        hint="Install django-databinding[rest], and add 'django_filters' to "
+                        "INSTALLED_APPS.",
+                        obj=binding,
+                        id="databinding.E014",
+                    )
+                )
+            else:
+                tries.append(("filterset_fields", partial(_filter, binding)))
+        for name, attempt in tries:
+            try:
+                attempt()
+            except (FieldError, TypeError) as error:
+                found.append(
+                    Error(
+                        f"{binding.__qualname__}.{name}: {error}",
+                        hint="Name fields of the model, or those of others by way of relations.",
+                        obj=binding,
+                        id="databinding.E013",
+                    )
+                )
+    return found
+
+
+def _search(binding: type[Binding]) -> None:
+    names = [name.lstrip("^=@$") for name in binding.search_fields]
+    for name in names:
+        binding.model._default_manager.filter((f"{name}__icontains", ""))
+
+
+def _filter(binding: type[Binding]) -> None:
+    from django_filters.filterset import filterset_factory
+
+    if binding.filterset_class is None:
+        filterset_factory(binding.model, fields=binding.filterset_fields)
 
 
 def _has(binding: type[Binding], name: str) -> bool:

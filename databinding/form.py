@@ -139,7 +139,7 @@ class Form:
             return None
         query = self.rows().query
         plain = not query.annotations and not query.extra
-        if plain and self.sees_all() and not _repeats(rows):
+        if plain and self.sees_all() and not repeats(rows):
             return self.prepared(rows)  # The same, in a simpler query.
         alias = self.binding.alias()
         return self.queryset().filter(pk__in=rows.order_by().using(alias).values("pk"))
@@ -199,7 +199,7 @@ def form_of(binding: type[Binding], user: Any) -> Form:
     return Form(binding, binding.audience_key(user), user, personal=True)
 
 
-def _repeats(rows: QuerySet[Any]) -> bool:
+def repeats(rows: QuerySet[Any]) -> bool:
     """May a row come more than once? So it may by a join that isn't to the one row it refers to."""
     joins = (getattr(table, "join_field", None) for table in rows.query.alias_map.values())
     return not rows.query.distinct and any(

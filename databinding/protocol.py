@@ -100,8 +100,8 @@ def parse(text: str) -> tuple[str | None, Any]:
     None is the stream of what concerns the connection itself; it must be said.
     """
     try:
-        frame = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-    except (ValueError, RecursionError):
+        frame = _loads(text)
+    except ValueError:
         raise FrameError(400, "The frame isn't valid JSON.") from None
     if not isinstance(frame, dict):
         raise FrameError(400, 'The frame must be an object: {"stream": …, "payload": {…}}.')
@@ -110,8 +110,7 @@ def parse(text: str) -> tuple[str | None, Any]:
         raise FrameError(400, 'The frame must name its "stream".')
     if "payload" not in frame:
         raise FrameError(400, 'The frame must have a "payload".', stream=stream)
-    # JSON may spell half a surrogate pair, which no UTF-8 text (database, answer) can hold.
-    if ("\\ud" in text or "\\uD" in text) and not _has_utf8(frame):
+    if _may_have_halves(text) and not _has_utf8(frame):
         known = stream if _has_utf8(stream) else None
         raise FrameError(400, "The frame has half a surrogate pair in it.", stream=known)
     return stream, frame["payload"]
@@ -131,6 +130,26 @@ def request(stream: str | None, payload: Any) -> Request:
             400, 'The payload must name its "action".', stream=stream, request_id=request_id
         )
     return Request(action, request_id, body)
+
+
+def decode(text: str) -> Any:
+    """What a client says in JSON by itself, without a frame. Raises `ValueError`."""
+    value = _loads(text)
+    if _may_have_halves(text) and not _has_utf8(value):
+        raise ValueError("There is half a surrogate pair in it.")
+    return value
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
+
+
+def _may_have_halves(text: str) -> bool:
+    """JSON may spell half a surrogate pair, which no UTF-8 text (database, answer) can hold."""
+    return "\\ud" in text or "\\uD" in text
 
 
 def _has_utf8(value: Any) -> bool:

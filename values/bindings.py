@@ -11,6 +11,10 @@ WRITES = {"create": "add", "update": "change", "delete": "delete"}
 class ValueBinding(WebsocketBinding):
     """Anyone may read; only active staff with the model permission may write."""
 
+    search_fields = ["name"]
+    filterset_fields = {"name": ["exact"], "value": ["exact", "gte", "lte"]}
+    ordering_fields = ["name", "value"]
+
     def has_permission(self, user, action, pk):
         if action in ("subscribe", "list", "retrieve"):
             return True
@@ -39,6 +43,7 @@ class IntegerLimitsBinding(ValueBinding):
     model = IntegerValue
     stream = "intlimits"
     exclude = ["name", "value"]
+    search_fields = filterset_fields = ordering_fields = ()
 
     @classmethod
     def group_names(cls, instance):

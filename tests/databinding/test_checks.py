@@ -12,6 +12,7 @@ from databinding.checks import (
     check_databases,
     check_doorbell,
     check_groups,
+    check_lists,
     check_settings,
     check_triggers,
 )
@@ -19,12 +20,20 @@ from databinding.conf import DEFAULTS
 from databinding.status import status
 from databinding.triggers import drift, install, uninstall
 from databinding.websockets import WebsocketBinding
+from tests.shapes.models import Message
 from tests.talk.models import IntegerValue
 
 REDIS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}}
 MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
-CHECKS = [check_bindings, check_databases, check_doorbell, check_settings, check_triggers]
+CHECKS = [
+    check_bindings,
+    check_databases,
+    check_doorbell,
+    check_lists,
+    check_settings,
+    check_triggers,
+]
 
 #: What every binding needs, but its fields.
 GROUPED = {"model": IntegerValue, "group_names": lambda row: ["a"]}
@@ -153,6 +162,41 @@ def test_a_window_that_can_not_be_read(registry_as_it_was):
     given |= {"rows": classmethod(lambda cls, group: IntegerValue.objects.all())}
     type("Right", (WebsocketBinding,), given)
     assert check_bindings() == []
+
+
+# E013, E014
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("ordering_fields", ["room__name", "text"], ["tags"]),
+        ("ordering_fields", ["pk"], ["nope"]),
+        ("search_fields", ["^text", "tags__name"], ["=nope"]),
+        ("filterset_fields", {"room__name": ["exact"]}, ["nope"]),
+    ],
+)
+def test_lists_that_can_not_be_narrowed(registry_as_it_was, name, right, wrong):
+    """databinding.E013 names what a list can be neither filtered, searched nor ordered by."""
+    given = GROUPED | {"model": Message, "fields": ["text"]}
+    type("Right", (WebsocketBinding,), given | {name: right})
+    assert check_lists() == []
+    binding = type("Wrong", (WebsocketBinding,), given | {name: wrong})
+    (error,) = check_lists()
+    assert (error.id, error.obj) == ("databinding.E013", binding)
+    assert error.msg.startswith(f"Wrong.{name}: ")
+    assert wrong[0].lstrip("=") in error.msg
+
+
+def test_filters_without_what_makes_them(registry_as_it_was):
+    """databinding.E014 names a binding with filters where django-filter isn't to be found."""
+    registry.clear()
+    given = GROUPED | {"fields": ["name"], "filterset_fields": ["name"]}
+    binding = type("Filtered", (WebsocketBinding,), given)
+    assert check_lists() == []
+    with override_settings(INSTALLED_APPS=["django.contrib.contenttypes", "tests.talk"]):
+        (error,) = check_lists()
+    assert (error.id, error.obj) == ("databinding.E014", binding)
 
 
 # E003

@@ -1,0 +1,146 @@
+"""Rows in an order, and those that come after a position in it.
+
+A page of a list begins after the last row of the page before, whatever was inserted or deleted
+meanwhile, and costs the same however far down it is. OFFSET gives neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from django.core.exceptions import FieldError, ValidationError
+from django.db.models import F, Model, Q, QuerySet
+
+#: The values of a row by which it has its place, the primary key's last.
+Position = Sequence[Any]
+
+#: What looks up a value in Python or in SQL may raise of one that can't be.
+_NO_VALUE = (ValidationError, TypeError, ValueError, ArithmeticError)
+
+
+class _Term(NamedTuple):
+    name: str
+    falling: bool
+    fields: tuple[Any, ...]
+
+    @property
+    def nullable(self) -> bool:
+        return any(field.null for field in self.fields)
+
+    def expression(self) -> Any:
+        # Nulls last, or first when falling, as PostgreSQL's indexes have them.
+        nulls = {"nulls_first" if self.falling else "nulls_last": True} if self.nullable else {}
+        return F(self.name).desc(**nulls) if self.falling else F(self.name).asc(**nulls)
+
+    def value(self, instance: Model) -> Any:
+        value: Any = instance
+        for field in self.fields[:-1]:
+            value = getattr(value, field.name, None)
+        return getattr(value, self.fields[-1].attname, None)
+
+    def beyond(self, value: Any) -> Q:
+        """Those that come later by this term alone."""
+        null = Q((f"{self.name}__isnull", True))
+        if value is None:
+            return ~null if self.falling else Q(pk__in=())
+        if self.falling:
+            return Q((f"{self.name}__lt", value))
+        later = Q((f"{self.name}__gt", value))
+        return later | null if self.nullable else later
+
+    def same(self, value: Any) -> Q:
+        return Q((f"{self.name}__isnull", True)) if value is None else Q((self.name, value))
+
+    def parsed(self, value: Any) -> Any:
+        if value is None and self.nullable:
+            return None
+        if value is None or isinstance(value, (list, dict)):
+            raise ValueError(f"{value!r} is no value of {self.name}")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("PostgreSQL's texts hold no NUL.")
+        return column(self.fields[-1]).to_python(value)
+
+
+class Order:
+    """Fields of a model, with ``-`` for falling, and the primary key as the last word.
+
+    ``room__name`` follows foreign keys. Raises `FieldError` for what has no place in an order.
+    """
+
+    def __init__(self, model: type[Model], names: Sequence[str] = ()) -> None:
+        terms = [_term(model, name) for name in names]
+        if not any(len(term.fields) == 1 and term.fields[0].primary_key for term in terms):
+            terms.append(_term(model, "pk"))
+        self._terms = terms
+
+    def of(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by(*(term.expression() for term in self._terms))
+
+    def after(self, rows: QuerySet[Any], position: Position) -> QuerySet[Any]:
+        """Those of the rows that come after this position."""
+        later = Q(pk__in=())
+        same = Q()
+        for term, value in zip(self._terms, position, strict=True):
+            later |= same & term.beyond(value)
+            same &= term.same(value)
+        first = self._terms[0]
+        if len(self._terms) > 1 and not first.nullable:
+            # So says the rest, too, but in a way that no index is searched by.
+            rows = rows.filter((f"{first.name}__{'lte' if first.falling else 'gte'}", position[0]))
+        return rows.filter(later)
+
+    def position(self, instance: Model) -> Position:
+        return [term.value(instance) for term in self._terms]
+
+    def text(self, position: Position) -> str:
+        """A position as it stands in an address."""
+        plain = [
+            value if value is None or isinstance(value, (bool, int, float, str)) else _text(value)
+            for value in position
+        ]
+        encoded = json.dumps(plain, separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+
+    def parse(self, text: str) -> Position:
+        """Raises `ValueError` for what `text` hasn't made of a position in this order."""
+        try:
+            values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            if not isinstance(values, list):
+                raise ValueError(text)
+            return [term.parsed(value) for term, value in zip(self._terms, values, strict=True)]
+        except (*_NO_VALUE, binascii.Error, RecursionError) as error:
+            raise ValueError(f"{text!r} is no position.") from error
+
+
+def column(field: Any) -> Any:
+    """The field that holds the values of this one: a child's key is its parent's."""
+    while field.remote_field is not None:
+        field = field.target_field
+    return field
+
+
+def _text(value: Any) -> str:
+    written: str = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return written
+
+
+def _term(model: type[Model], name: str) -> _Term:
+    path = name.removeprefix("-")
+    fields: list[Any] = []
+    meta: Any = model._meta
+    for part in path.split("__"):
+        if meta is None:
+            raise FieldError(f"{path}: there is nothing behind {fields[-1].name}.")
+        try:
+            field: Any = meta.pk if part == "pk" else meta.get_field(part)
+        except Exception:
+            raise FieldError(f"{model.__name__} has no {path}.") from None
+        if not getattr(field, "concrete", False) or field.many_to_many:
+            raise FieldError(f"{path} has no one value in a row.")
+        fields.append(field)
+        meta = field.related_model._meta if field.is_relation else None
+    return _Term(path, name.startswith("-"), tuple(fields))

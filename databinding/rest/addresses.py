@@ -1,0 +1,73 @@
+"""Which address is whose."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import quote
+
+from django.db import transaction
+from django.urls import URLPattern, path, re_path
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from databinding.rest.callers import KnowsCallers
+from databinding.rest.resources import Resource, resource_for
+from databinding.websockets import WebSocketDemultiplexer
+
+#: What is done by which method, in a stream and with one row of it.
+_STREAM: Any = {"get": "list", "post": "create"}
+_ROW: Any = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+
+
+def rest_urls(demultiplexer: type[WebSocketDemultiplexer]) -> list[URLPattern]:
+    """The addresses of the bindings that the demultiplexer carries; to be included.
+
+    Keyword arguments of the route are passed to `connection_groups`, as a websocket's are. Names:
+    ``rest-root``, ``rest-<stream>-list``, ``rest-<stream>-detail``, ``rest-schema``, ``rest-docs``.
+    """
+    resources = {
+        stream: resource_for(demultiplexer, stream)
+        for stream in demultiplexer.consumers
+        if demultiplexer.binding_of(stream) is not None
+    }
+    urls = [url for stream, resource in resources.items() for url in _urls_of(stream, resource)]
+    root = _Root.as_view(streams=list(resources))
+    described: list[URLPattern] = []
+    if find_spec("drf_spectacular") is not None:  # the extra "rest"
+        from databinding.rest.description import description_urls
+
+        described = description_urls(demultiplexer, urls)
+    return [path("", root, name="rest-root"), *described, *urls]
+
+
+def _urls_of(stream: str, resource: type[Resource]) -> list[URLPattern]:
+    rows = resource.as_view(_STREAM, detail=False, suffix="rows")
+    row = resource.as_view(_ROW, detail=True, suffix="row")
+    address = re.escape(stream)
+    return [
+        re_path(rf"^{address}/$", _by_itself(rows), name=f"rest-{stream}-list"),
+        re_path(rf"^{address}/(?P<pk>.+)/$", _by_itself(row), name=f"rest-{stream}-detail"),
+    ]
+
+
+def _by_itself(view: Any) -> Any:
+    """`databinding.actions` has transactions of its own, which end before anything is answered."""
+    return transaction.non_atomic_requests(view)
+
+
+class _Root(KnowsCallers, APIView):
+    """The streams that there are, and their addresses."""
+
+    permission_classes = ()
+    schema = None
+    streams: list[str] = []
+
+    def get_view_name(self) -> str:
+        return "Streams"
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        here = request.build_absolute_uri(request.path)
+        return Response({stream: f"{here}{quote(stream, safe='')}/" for stream in self.streams})

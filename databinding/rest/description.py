@@ -1,0 +1,278 @@
+"""OpenAPI for the resources, with drf-spectacular (the extra "rest"), and a page made of it."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.urls import URLPattern, path
+from django.utils.translation import get_language
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import patched_settings
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework import exceptions, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from databinding.actions import Actions, serializer_class_for
+from databinding.binding import Binding
+from databinding.conf import settings
+from databinding.keyset import column
+from databinding.rest.callers import KnowsCallers
+from databinding.rest.pages import CURSOR, LIMIT
+from databinding.websockets import WebSocketDemultiplexer
+
+_SCHEMAS: dict[str, Any] = {
+    "Error": {
+        "type": "object",
+        "required": ["detail"],
+        "properties": {"detail": {"type": "string", "description": "What is wrong, in words."}},
+    },
+    "Invalid": {
+        "type": "object",
+        "description": "What is wrong, by field or parameter; `detail`: with all of it.",
+        "additionalProperties": {},
+    },
+    "Changed": {
+        "type": "object",
+        "required": ["detail", "current"],
+        "properties": {
+            "detail": {"type": "string", "description": "What is wrong, in words."},
+            "current": {"type": "object", "description": "What the row is."},
+        },
+    },
+}
+#: drf-spectacular's, for these descriptions: a key is read, but not written.
+_SETTINGS = {"COMPONENT_SPLIT_REQUEST": True, "APPEND_COMPONENTS": {"schemas": _SCHEMAS}}
+
+_ERROR, _INVALID, _CHANGED = ({"$ref": f"#/components/schemas/{name}"} for name in _SCHEMAS)
+
+_WRITES = ("create", "update", "partial_update", "destroy")
+_BODIES = ("create", "update", "partial_update")
+
+
+class ResourceSchema(AutoSchema):
+    """Describes the five actions of a stream, and all that they answer."""
+
+    view: Any
+
+    def get_operation_id(self) -> str:
+        return f"{self.view.stream}_{self.view.action}"
+
+    def get_tags(self) -> list[str]:
+        return [self.view.stream]
+
+    def get_summary(self) -> str:
+        meta = self.view.binding.model._meta
+        what = {
+            "list": f"List {meta.verbose_name_plural}",
+            "create": f"Create one {meta.verbose_name}",
+            "retrieve": f"Retrieve one {meta.verbose_name}",
+            "update": f"Replace one {meta.verbose_name}",
+            "partial_update": f"Change one {meta.verbose_name}",
+            "destroy": f"Delete one {meta.verbose_name}",
+        }
+        return what[self.view.action]
+
+    def get_request_serializer(self) -> Any:
+        return {"application/json": _row_of(self.view.binding)}
+
+    def get_response_serializers(self) -> Any:
+        row, action = _row_of(self.view.binding), self.view.action
+        if action == "destroy":
+            found: dict[int, Any] = {204: OpenApiResponse(None, "It is deleted.")}
+        elif action == "create":
+            found = {201: row, 204: OpenApiResponse(None, "Created, but not for you to see.")}
+        elif action in _BODIES:
+            found = {200: row, 204: OpenApiResponse(None, "Changed, and no longer yours to see.")}
+        else:
+            found = {200: row}
+        if action in ("list", *_BODIES) or self.view.parameters:
+            found[400] = OpenApiResponse(_INVALID, "Invalid.")
+        found[401] = OpenApiResponse(_ERROR, "Who isn't logged in may not do this.")
+        found[403] = OpenApiResponse(
+            _INVALID if action in _BODIES else _ERROR,
+            "Not permitted, or not for some fields, or a missing CSRF token.",
+        )
+        found[404] = OpenApiResponse(_ERROR, "There is no such row for you, or no such format.")
+        found[406] = OpenApiResponse(_ERROR, "There is no such representation.")
+        if action in _WRITES:
+            found[409] = OpenApiResponse(_ERROR, "It conflicts with another row.")
+        if action in _WRITES and action != "create":
+            found[412] = OpenApiResponse(_CHANGED, "The row isn't what `If-Match` says.")
+        if action in _BODIES:
+            found[413] = OpenApiResponse(_ERROR, "The body is too large.")
+            found[415] = OpenApiResponse(_ERROR, "The body is of no known type.")
+        if self.view.get_throttles():
+            found[429] = OpenApiResponse(_ERROR, "Too often; `Retry-After` says when.")
+        found[503] = OpenApiResponse(_ERROR, "The database is away or busy; try again.")
+        if action in ("list", "retrieve"):
+            found[304] = OpenApiResponse(None, "It is what `If-None-Match` says.")
+        return found
+
+    def get_override_parameters(self) -> list[Any]:
+        action, binding = self.view.action, self.view.binding
+        found: list[Any] = [] if binding.parameters is None else [binding.parameters]
+        if self.view.detail:
+            found.append(_parameter("pk", "path", _key_schema(self.view.binding), "Primary key."))
+        if action == "list":
+            number = {"type": "integer", "minimum": 1, "maximum": settings.LIST_LIMIT}
+            found += [
+                _parameter(LIMIT, "query", number, "Rows in a page."),
+                _parameter(CURSOR, "query", {"type": "string"}, 'From the "next" of a page.'),
+            ]
+            if self.view.ordering_fields:
+                names = [
+                    f"{sign}{name}" for name in self.view.ordering_fields for sign in ("", "-")
+                ]
+                found.append(
+                    OpenApiParameter(
+                        api_settings.ORDERING_PARAM,
+                        {"type": "array", "items": {"type": "string", "enum": names}},
+                        description="Names of fields, with - for falling.",
+                        style="form",
+                        explode=False,
+                    )
+                )
+        tag = {"type": "string"}
+        if action in ("list", "retrieve"):
+            found.append(_parameter("If-None-Match", "header", tag, "An `ETag`: 304 if it is so."))
+        elif action != "create":
+            found.append(_parameter("If-Match", "header", tag, "An `ETag`: 412 unless it is so."))
+        texts = [("Retry-After", [429, 503]), ("WWW-Authenticate", [401]), ("Location", [201])]
+        if action != "destroy":
+            texts.append(("ETag", [200, 201, 304, 412]))
+        for name, codes in texts:
+            found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, response=codes))
+        return found
+
+    def _get_format_parameters(self) -> list[Any]:
+        return []  # For browsers; programs say what they accept in the header.
+
+    def get_auth(self) -> Any:
+        action = {"partial_update": "update", "destroy": "delete"}.get(
+            self.view.action, self.view.action
+        )
+        anybody = Actions(
+            self.view.binding, AnonymousUser(), frozenset(), self.view.consumer_class()
+        )
+        found: Any = super().get_auth()
+        try:
+            anybody.permit(action, None)
+        except exceptions.APIException:
+            return found
+        return [*found, {}]
+
+
+def _parameter(name: str, place: Any, schema: Any, description: str) -> OpenApiParameter:
+    required = place == "path"
+    return OpenApiParameter(name, schema, place, required=required, description=description)
+
+
+def _key_field(binding: type[Binding]) -> serializers.Field[Any, Any, Any, Any]:
+    kind = column(binding.model._meta.pk).get_internal_type()
+    if "Integer" in kind or "Auto" in kind:
+        return serializers.IntegerField(read_only=True)
+    if kind == "UUIDField":
+        return serializers.UUIDField(read_only=True)
+    return serializers.CharField(read_only=True)
+
+
+def _key_schema(binding: type[Binding]) -> dict[str, Any]:
+    match _key_field(binding):
+        case serializers.IntegerField():
+            return {"type": "integer"}
+        case serializers.UUIDField():
+            return {"type": "string", "format": "uuid"}
+    return {"type": "string"}
+
+
+_rows: dict[type[Binding], type[serializers.Serializer[Any]]] = {}
+
+
+def _row_of(binding: type[Binding]) -> serializers.Serializer[Any]:
+    """What is read and written of a row: the binding's serializer, its key and its members."""
+    if binding not in _rows:
+        _rows[binding] = _row_class(binding)
+    return _rows[binding]()
+
+
+def _row_class(binding: type[Binding]) -> type[serializers.Serializer[Any]]:
+    written: Any = serializer_class_for(binding)
+
+    def get_fields(self: Any) -> Any:
+        fields = written.get_fields(self)
+        extra = {name: serializers.JSONField(read_only=True) for name in binding.extra_names()}
+        return {"pk": _key_field(binding), **fields, **extra}
+
+    return type(f"{_name(binding)}Serializer", (written,), {"get_fields": get_fields})
+
+
+def _name(binding: type[Binding]) -> str:
+    """Of its rows, in the description."""
+    return binding.__name__.removesuffix("Binding")
+
+
+class _Generator(SchemaGenerator):
+    def coerce_path(self, path: str, method: str, view: Any) -> str:
+        return path  # ``pk``, whatever the field's name is.
+
+
+class _Schema(KnowsCallers, SpectacularAPIView):
+    """Made once in a process, and answered with the addresses at which it is asked for."""
+
+    demultiplexer: Any = None
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        document = _document(self.demultiplexer, get_language(), tuple(self.patterns or ()))
+        here = request.path.removesuffix("/").rpartition("/")[0]
+        paths = {here + address: operations for address, operations in document["paths"].items()}
+        return Response({**document, "paths": paths})
+
+
+_generating = threading.Lock()
+
+
+@lru_cache(maxsize=64)
+def _document(
+    demultiplexer: type[WebSocketDemultiplexer], language: str | None, patterns: tuple[Any, ...]
+) -> Any:
+    generator: Any = _Generator(patterns=list(patterns))  # type: ignore[no-untyped-call]
+    # Its settings are changed for everybody meanwhile.
+    with _generating, patched_settings(_SETTINGS):
+        document: Any = generator.get_schema(None, public=True)
+    schemas = document.get("components", {}).get("schemas", {})
+    for stream in demultiplexer.consumers:
+        binding = demultiplexer.binding_of(stream)
+        if binding is None:
+            continue
+        row = schemas.get(_name(binding), {})
+        # All fields are always there, unless it depends on the user which ones are.
+        row["required"] = ["pk"] if binding.is_personal() else list(row.get("properties", ()))
+        for name in (f"{_name(binding)}Request", f"Patched{_name(binding)}Request"):
+            if name in schemas:
+                schemas[name]["additionalProperties"] = False  # Unknown fields are refused.
+    return document
+
+
+class _Page(KnowsCallers, SpectacularSwaggerSplitView):
+    url = "../schema/"
+    title = "API"
+
+
+def description_urls(
+    demultiplexer: type[WebSocketDemultiplexer], urls: list[URLPattern]
+) -> list[URLPattern]:
+    """The addresses of the description; of the page only where its templates can be found."""
+    schema = _Schema.as_view(demultiplexer=demultiplexer, patterns=urls)
+    found = [path("schema/", schema, name="rest-schema")]
+    if apps.is_installed("drf_spectacular"):
+        found.append(path("docs/", _Page.as_view(), name="rest-docs"))
+    return found
