@@ -31,6 +31,7 @@ from django.db import router
 from django.db.models import Model, QuerySet
 
 from databinding.difference import Key
+from databinding.keys import from_text, to_text
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -258,7 +259,12 @@ class Binding:
     @classmethod
     def key_from_text(cls, text: str) -> Key:
         """The wire's form of a primary key that the journal holds as text."""
-        return cls.wire_key(cls.model._meta.pk.to_python(text))
+        return cls.wire_key(from_text(cls.model._meta.pk, text, cls.alias()))
+
+    @classmethod
+    def text_from_key(cls, key: Key) -> str:
+        """The other way."""
+        return to_text(cls.model._meta.pk, key, cls.alias())
 
     @classmethod
     def groups_of(cls, instance: Model) -> frozenset[str]:

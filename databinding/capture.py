@@ -24,7 +24,8 @@ from databinding import journal
 from databinding.binding import aliases
 from databinding.conf import settings
 from databinding.doorbell import ring_after_commit
-from databinding.watching import Watch, key_text, watches
+from databinding.keys import to_text
+from databinding.watching import Watch, watches
 
 _UID = "databinding"
 
@@ -117,7 +118,7 @@ def _journal(using: str, touched: Iterable[tuple[Watch, Iterable[Any]]]) -> None
                 continue
             value = _value(watch, row) if isinstance(row, Model) else row
             if value is not None:
-                keys[watch.label, key_text(value, using)] = None
+                keys[watch.label, to_text(watch.field, value, using)] = None
     journal.append(using, keys)
 
 

@@ -262,7 +262,7 @@ class Reader:
 
     def owe(self, form: Form, key: Key | None) -> None:
         """Note what has to be read again, since it couldn't be now; until then it is in doubt."""
-        text = None if key is None else str(key)
+        text = None if key is None else form.binding.text_from_key(key)
         self.faulty.setdefault(form, set()).add(text)
         self._held[form].doubtful = True
 

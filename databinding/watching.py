@@ -25,11 +25,12 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import ForeignKey, ManyToManyField, Model
 from django.db.models.fields.reverse_related import ManyToManyRel, ManyToOneRel
 
 from databinding.binding import Binding, bindings_of
+from databinding.keys import from_text
 from databinding.models import JournalEntry
 
 logger = logging.getLogger("databinding")
@@ -154,18 +155,22 @@ def _owners(binding: type[Binding], lookup: str, values: Collection[str]) -> set
     alias = binding.alias()
     rows = _concrete(binding.model)._base_manager.using(alias).order_by()
     found: set[str] = set()
-    every = list(values)
+    target = _target(_concrete(binding.model), lookup)
+    every = [from_text(target, value, alias) for value in values]
     for start in range(0, len(every), _CHUNK):
         those = rows.filter(**{f"{lookup}__in": every[start : start + _CHUNK]})
         pks = those.values_list("pk", flat=True).distinct()
-        found.update(key_text(pk, alias) for pk in pks)
+        found.update(map(binding.text_from_key, pks))
     return found
 
 
-def key_text(pk: Any, alias: str) -> str:
-    """A primary key in the form in which a trigger copies its column."""
-    native = connections[alias].features.has_native_uuid_field
-    return pk.hex if hasattr(pk, "hex") and hasattr(pk, "urn") and not native else str(pk)
+def _target(model: Any, lookup: str) -> Any:
+    """The field at the end of a lookup."""
+    field: Any = None
+    for name in lookup.split("__"):
+        model = model if field is None else field.related_model
+        field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    return field
 
 
 # Paths

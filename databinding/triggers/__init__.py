@@ -90,6 +90,11 @@ def _name(watch: Watch, operation: str) -> str:
     return f"databinding_{table}_{operation}_{digest}"
 
 
+def _digest(name: str) -> str:
+    """What the names of all triggers of one watch end in."""
+    return name.rpartition("_")[2]
+
+
 def drift(alias: str) -> Drift:
     """Compare the triggers that are there with those that should be."""
     connection = connections[alias]
@@ -127,6 +132,10 @@ def install(alias: str) -> Drift:
     if not found:
         return found
     made = [want[name] for name in (*found.missing, *found.differing)]
+    # One that is left over from a partition tells that there are rows less.
+    left = {_digest(name) for name in found.stale}
+    touched = {one.bound for one in made}
+    touched |= {one.bound for name, one in want.items() if _digest(name) in left}
     with transaction.atomic(using=alias):
         # Whoever wants to write a table queues behind us while we wait for it.
         wait_at_most(alias, settings.DATABASE_TIMEOUT)
@@ -135,7 +144,7 @@ def install(alias: str) -> Drift:
             drop=(*found.stale, *found.differing),
             create=[trigger.sql for trigger in made],
         )
-        journal.append(alias, [(label, None) for label in sorted({one.bound for one in made})])
+        journal.append(alias, [(label, None) for label in sorted(touched)])
     return found
 
 

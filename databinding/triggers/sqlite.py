@@ -56,7 +56,9 @@ def tables(connection: BaseDatabaseWrapper, names: list[str]) -> dict[str, Table
         cursor.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')")
         there = {name.lower(): kind for name, kind in cursor.fetchall()}
     for name in names:
-        kind = there.get(name.lower())
+        # Django takes a name in quotation marks for one that is quoted already.
+        plain = name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' else name
+        kind = there.get(plain.lower())
         if kind == "table":
             columns = _columns(connection, name)
             unique = tuple(_unique(connection, name, columns))
