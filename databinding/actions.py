@@ -16,12 +16,13 @@ from itertools import islice
 from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import connections, transaction
+from django.db import DataError, connections, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.serializers import ModelSerializer, Serializer
 
+from databinding import idempotency, permission
 from databinding.admission import valid_limit
 from databinding.binding import Binding
 from databinding.conf import settings
@@ -29,7 +30,7 @@ from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position, column
 from databinding.locks import wait_at_most
-from databinding.refusals import Answer, Changed
+from databinding.refusals import Answer, Changed, invalid
 
 #: Rows that are read at once for a list, at first and at most.
 _FIRST, _PAGE = 250, 2_000
@@ -64,12 +65,23 @@ class Actions:
         self.groups = groups
         self.performer = performer
 
-    def create(self, data: Any) -> Answer:
+    def create(self, data: Any, idempotency_key: Any = None) -> Answer:
+        """Store a row; of several creates with the same key only the first does."""
         self.permit("create", None)
-        serializer = self._valid(None, data)
         with self._writing():
+            claim = None
+            if idempotency_key is not None:
+                claim = idempotency.claim(self.binding, self.user, idempotency_key, data)
+                if claim.key is not None:
+                    return self._created_before(claim.key)
+            serializer = self._valid(None, data)
             self.performer.perform_create(serializer)
-            return self._answer_anew(serializer.instance)
+            created: Any = serializer.instance
+            answer = self._answer_anew(created)
+            if claim is not None:
+                claim.key = str(created.pk)
+                claim.save(update_fields=["key"])
+            return answer
 
     def update(self, pk: Any, data: Any, expect: Any = None, *, whole: bool = False) -> Answer:
         """Change the fields that `data` names, if the row is as `expect` says.
@@ -80,7 +92,7 @@ class Actions:
         with self._writing():
             # Locked, so that two partial updates of different fields both survive.
             instance = self._visible(pk, lock=True)
-            self.permit("update", self.binding.key(instance))
+            self.permit("update", self.binding.key(instance), instance)
             self._expect(instance, expect)
             serializer = self._valid(instance, data, whole=whole)
             self.performer.perform_update(serializer)
@@ -90,14 +102,14 @@ class Actions:
         with self._writing():
             instance = self._visible(pk, lock=True)
             key = self.binding.key(instance)
-            self.permit("delete", key)
+            self.permit("delete", key, instance)
             self._expect(instance, expect)
             self.performer.perform_delete(instance)
         return key
 
     def retrieve(self, pk: Any) -> Answer:
         instance = self._visible(pk)
-        self.permit("retrieve", self.binding.key(instance))
+        self.permit("retrieve", self.binding.key(instance), instance)
         return self._answer(instance)
 
     def listed(self, after: Any = None, limit: Any = None) -> list[Answer]:
@@ -135,12 +147,18 @@ class Actions:
             after = order.position(page[-1])
             size = min(2 * size, _PAGE)
 
-    def permit(self, action: str, pk: Key | None) -> None:
+    def permit(self, action: str, pk: Key | None, row: Model | None = None) -> None:
         """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
-        if not self.binding().has_permission(self.user, action, pk):
-            if not self.user.is_authenticated:
-                raise exceptions.NotAuthenticated
-            raise exceptions.PermissionDenied
+        scope = getattr(self.performer, "scope", None)
+        permission.check(self.binding, self.user, action, pk, row=row, scope=scope)
+
+    def permit_other(self, action: str, pk: Any) -> None:
+        """`permit` an action besides the five; classes are asked about the row, if it names one.
+
+        Raises `Http404`, too.
+        """
+        judged = pk is not None and self.binding.permission_classes
+        self.permit(action, pk, self._visible(pk) if judged else None)
 
     def seen(self) -> QuerySet[Any]:
         """Rows among which are all that these groups see."""
@@ -151,9 +169,13 @@ class Actions:
     def _writing(self) -> Iterator[None]:
         """A transaction that waits for others only as long as its client would."""
         alias = self.binding.alias()
-        with transaction.atomic(using=alias):
-            wait_at_most(alias, settings.DATABASE_TIMEOUT)
-            yield
+        try:
+            with transaction.atomic(using=alias):
+                wait_at_most(alias, settings.DATABASE_TIMEOUT)
+                yield
+        except DataError:
+            # What validators let through and the database can't hold: a NUL in JSON, say.
+            raise exceptions.ValidationError(["The database can't hold this."]) from None
 
     def _visible(self, pk: Any, *, lock: bool = False) -> Model:
         if pk is None:
@@ -245,6 +267,12 @@ class Actions:
     def _answer(self, instance: Model) -> Answer:
         return Answer(self.binding.key(instance), json.loads(self.form.fragment(instance)))
 
+    def _created_before(self, text: str) -> Answer:
+        """The row that the first create with this key has made, as it is now, if it is seen."""
+        key = self.binding.key_from_text(text)
+        row = self.form.queryset().filter(pk=key).first()
+        return Answer(key, None) if row is None or not self._sees(row) else self._answer(row)
+
     def _answer_anew(self, instance: Any) -> Answer:
         """The row as it was written; no data if it is none of the binding's any more."""
         stored = self.form.queryset().filter(pk=instance.pk).first()
@@ -263,8 +291,11 @@ class _FieldsSerializer(ModelSerializer[Any]):
                 setattr(row, name, value)
         # Of fields that can't be written here nothing is known yet where the row is new.
         left_out = {field.name for field in model._meta.fields} - {*self.fields}
-        row.clean()
-        row.validate_constraints(exclude=left_out if self.instance is None else None)
+        try:
+            row.clean()
+            row.validate_constraints(exclude=left_out if self.instance is None else None)
+        except DjangoValidationError as error:
+            raise invalid(error) from None
         return attrs
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rest_framework import exceptions
 
-from databinding import protocol
+from databinding import permission, protocol
 from databinding.binding import Binding, distinct_names
 from databinding.form import Form, form_of
 
@@ -22,7 +22,11 @@ class Place(NamedTuple):
 
 
 def admit(
-    binding_class: type[Binding], user: Any, groups: frozenset[str], said: Mapping[str, Any]
+    binding_class: type[Binding],
+    user: Any,
+    groups: frozenset[str],
+    said: Mapping[str, Any],
+    scope: Any = None,
 ) -> Place:
     """The place of a user whose connection is in `groups`, by what the client says besides.
 
@@ -30,10 +34,14 @@ def admit(
     and whatever the binding raises. Asks the database; not for an event loop.
     """
     binding = binding_class()
-    if not binding.has_permission(user, protocol.SUBSCRIBE, None):
-        if user.is_authenticated:
-            raise exceptions.PermissionDenied("You may not subscribe to this stream.")
-        raise exceptions.NotAuthenticated("Log in to subscribe to this stream.")
+    try:
+        permission.check(binding_class, user, protocol.SUBSCRIBE, scope=scope)
+    except exceptions.PermissionDenied as denied:
+        said_why = denied.detail != exceptions.PermissionDenied.default_detail
+        why = denied.detail if said_why else "You may not subscribe to this stream."
+        raise exceptions.PermissionDenied(why) from None
+    except exceptions.NotAuthenticated:
+        raise exceptions.NotAuthenticated("Log in to subscribe to this stream.") from None
     said = dict(said)
     limit = None
     if binding.order_by:

@@ -69,6 +69,9 @@ class Binding:
     #: Seconds after which the rows are asked anew, whatever the journal says, and what differs is
     #: sent: so that even writes heal that capture can't see. None: the journal is believed.
     refresh_every: ClassVar[float | None] = None
+    #: Django REST framework permission classes, asked beside `has_permission` at each request
+    #: (`databinding.permission`).
+    permission_classes: ClassVar[list[Any] | tuple[Any, ...]] = ()
     #: Django REST framework throttle classes, asked at each request (`databinding.throttling`);
     #: None: those of its settings.
     throttle_classes: ClassVar[list[type[Any]] | tuple[type[Any], ...] | None] = None
@@ -155,11 +158,12 @@ class Binding:
     def has_permission(
         self, user: AbstractBaseUser | AnonymousUser, action: str, pk: Key | None
     ) -> bool:
-        """May this user do this? Denied unless a binding grants it.
+        """May this user do this? Denied unless a binding grants it, here or by its classes.
 
-        `action` is ``subscribe``, ``list``, ``retrieve``, ``create``, ``update`` or ``delete``.
+        `action` is ``subscribe``, ``list``, ``retrieve``, ``create``, ``update``, ``delete`` or the
+        name of an ``@action``. Where there are `permission_classes`, they must agree as well.
         """
-        return False
+        return bool(self.permission_classes)
 
     def serialize_data(self, instance: Model) -> dict[str, Any]:
         """What is sent of a row, as values that `encoder` can write."""

@@ -14,6 +14,8 @@ databinding.E011   a binding's watch has an entry that leads nowhere
 databinding.E012   a bound model's rows are those of a view, and nothing else is watched
 databinding.E013   a binding's lists are to be filtered, searched or ordered by what isn't there
 databinding.E014   a binding has filters, and django-filter isn't installed or in INSTALLED_APPS
+databinding.E020   permission_classes of a binding that aren't Django REST framework's
+databinding.E021   DATABINDING["AUTHENTICATION"] names what is no authentication class
 databinding.W001   SQLite without transaction_mode IMMEDIATE
 databinding.W002   SQLite without write-ahead log
 databinding.W003   a database's triggers aren't in step with the bindings (run migrate)
@@ -37,6 +39,9 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, router
+from django.utils.module_loading import import_string
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import AND, NOT, OR, BasePermission
 
 from databinding import journal, triggers
 from databinding.binding import Binding, aliases, bindings_of, registry
@@ -267,6 +272,51 @@ def _has(binding: type[Binding], name: str) -> bool:
     """Does it override this, as a classmethod or otherwise?"""
     found = getattr(binding, name)
     return getattr(found, "__func__", found) is not getattr(Binding, name).__func__
+
+
+@register()
+def check_permissions(**kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{binding.__qualname__}.permission_classes has {wanted!r}, which isn't a permission "
+            "class of Django REST framework's.",
+            hint="They have has_permission(request, view); those of djangochannelsrestframework "
+            "belong to the binding's consumer.",
+            obj=binding,
+            id="databinding.E020",
+        )
+        for binding in registry
+        for wanted in binding.permission_classes
+        if not isinstance(_made(wanted), (BasePermission, AND, OR, NOT))
+    ]
+
+
+@register()
+def check_authentication(**kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    for path in settings.AUTHENTICATION:
+        try:
+            usable = isinstance(_made(import_string(path)), BaseAuthentication)
+        except (ImportError, AttributeError):
+            usable = False
+        if not usable:
+            found.append(
+                Error(
+                    f"DATABINDING['AUTHENTICATION'] has {path!r}, which isn't an authentication "
+                    "class of Django REST framework's.",
+                    hint="Name classes by their dotted paths, as "
+                    "'rest_framework.authentication.TokenAuthentication'.",
+                    id="databinding.E021",
+                )
+            )
+    return found
+
+
+def _made(wanted: Any) -> Any:
+    try:
+        return wanted()
+    except TypeError:
+        return None
 
 
 @register()

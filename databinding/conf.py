@@ -37,6 +37,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "LINGER": 30.0,
     # Seconds for which the journal is kept: how long a client may be away and still resume.
     "RETENTION": 3600.0,
+    # Seconds for which a create that is sent again, with the same key, is known again.
+    "IDEMPOTENCY_RETENTION": 86_400.0,
     # Seconds after which a quiet client gets a fresh cursor, if the journal has grown meanwhile.
     "CURSOR_INTERVAL": 60.0,
     # Seconds to wait for the database before a request is answered 503.

@@ -198,7 +198,7 @@ class Door:
 
         def ask() -> Place:
             user = known if known is not None else current_user(self.session.scope)
-            return admit(self.binding, user, self.session.groups, said)
+            return admit(self.binding, user, self.session.groups, said, self.session.scope)
 
         try:
             place: Place = await database_sync_to_async(ask)()

@@ -60,10 +60,16 @@ class BindingConsumer(AsyncAPIConsumer):
 
     @dcrf_action()
     async def create(
-        self, *, action: str, request_id: Any, data: Any = None, **unknown: Any
+        self,
+        *,
+        action: str,
+        request_id: Any,
+        data: Any = None,
+        idempotency_key: Any = None,
+        **unknown: Any,
     ) -> None:
         _refuse(unknown)
-        answer = await self._in_database(Actions.create, data)
+        answer = await self._in_database(Actions.create, data, idempotency_key)
         await self.reply(action, answer.data, status=201, request_id=request_id, pk=answer.pk)
 
     @dcrf_action()
@@ -153,7 +159,7 @@ class BindingConsumer(AsyncAPIConsumer):
         await super().check_permissions(action, **kwargs)
         known = action in self.available_actions
         if known and action not in ("create", "update", "delete", "list", "retrieve"):
-            await self._in_database(Actions.permit, action, kwargs.get("pk"))
+            await self._in_database(Actions.permit_other, action, kwargs.get("pk"))
             method = getattr(self, self.available_actions[action])
             try:
                 inspect.signature(method).bind(action=action, request_id=None, **kwargs)

@@ -1,6 +1,6 @@
 """The journal's tables. They hold keys, never contents.
 
-Nothing but `databinding.journal` and the triggers reads or writes them.
+Nothing but `databinding.journal`, the triggers and `databinding.idempotency` reads or writes them.
 """
 
 from __future__ import annotations
@@ -54,3 +54,21 @@ class Mark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.position} at {self.recorded_at}"
+
+
+class IdempotencyKey(models.Model):
+    """What was created under a key of its client's; see `databinding.idempotency`."""
+
+    #: Of the binding, whose key it is, and the key.
+    digest = models.CharField(max_length=64, primary_key=True)
+    #: Of the data that came with it.
+    body = models.CharField(max_length=64)
+    # The created row's primary key as text; never NULL once the transaction is over.
+    key = models.TextField(null=True)  # noqa: DJ001  (as in `JournalEntry`)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "databinding_idempotencykey"
+
+    def __str__(self) -> str:
+        return f"{self.digest}: {self.key}"

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError
+from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
+from rest_framework.settings import api_settings
 
 from databinding import relay
 from databinding.difference import Key
@@ -63,9 +66,19 @@ def as_api_exception(exc: Exception) -> exceptions.APIException | None:
         case DjangoPermissionDenied():
             return exceptions.PermissionDenied()
         case DjangoValidationError():
-            return exceptions.ValidationError(get_error_detail(exc))
+            return invalid(exc)
+        case ProtectedError() | RestrictedError():
+            return Conflict("Other rows refer to this one.")
         case IntegrityError():
             return Conflict()
         case _ if isinstance(exc, (*DATABASE_AWAY, relay.DatabaseAway)):
             return DatabaseAway()
     return None
+
+
+def invalid(exc: DjangoValidationError) -> exceptions.ValidationError:
+    """A model's own words in Django REST framework's form: what concerns no field has its name."""
+    detail = get_error_detail(exc)
+    if isinstance(detail, dict) and NON_FIELD_ERRORS in detail:
+        detail[api_settings.NON_FIELD_ERRORS_KEY] = detail.pop(NON_FIELD_ERRORS)
+    return exceptions.ValidationError(detail)

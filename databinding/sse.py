@@ -97,7 +97,8 @@ async def _respond(
     def ask() -> tuple[Place, Any]:
         scope = identified(scope_of_page(request, kwargs))
         user = scope["user"]
-        return admit(binding, user, demultiplexer.groups_of_page(scope), said), user
+        groups = demultiplexer.groups_of_page(scope)
+        return admit(binding, user, groups, said, scope), user
 
     hub = running_hub()
     with ExitStack() as held:

@@ -28,5 +28,5 @@ RUN_PERIODIC_JOBS = False
 # Apps of the tests: the talk's, as it stands, models of other shapes, and the other database's.
 INSTALLED_APPS = [
     *INSTALLED_APPS,
-    *("tests.talk", "tests.shapes", "tests.conformance", "tests.elsewhere"),
+    *("tests.talk", "tests.shapes", "tests.conformance", "tests.writing", "tests.elsewhere"),
 ]

@@ -13,6 +13,8 @@ from django.db import connections, transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from databinding import idempotency
+from databinding.conf import settings
 from databinding.models import Epoch, JournalEntry, Mark
 from databinding.positions import Position
 
@@ -86,10 +88,13 @@ class Journal(ABC):
     def prune(self, retention: float, *, slices: float = math.inf) -> int:
         """Record where the journal stands, and drop keys older than `retention` seconds.
 
+        Idempotency keys that are too old are forgotten, too, so many at most as a slice has.
+
         Returns how many were dropped, `slices` times `prune_slice` at most: what is left is dropped
         the next time. Outside a snapshot; never waits long for a writer.
         """
         now = timezone.now()
+        idempotency.prune(self.alias, settings.IDEMPOTENCY_RETENTION, self.prune_slice)
         marks = Mark.objects.using(self.alias)
         epoch = Epoch.objects.using(self.alias).filter(id=1).first()
         horizon = self._horizon()

@@ -23,6 +23,7 @@ from rest_framework.settings import api_settings
 from databinding.actions import Actions, serializer_class_for
 from databinding.binding import Binding
 from databinding.conf import settings
+from databinding.idempotency import MOST, UNGUESSABLE
 from databinding.keyset import column
 from databinding.rest.callers import KnowsCallers
 from databinding.rest.pages import CURSOR, LIMIT
@@ -104,6 +105,8 @@ class ResourceSchema(AutoSchema):
         found[406] = OpenApiResponse(_ERROR, "There is no such representation.")
         if action in _WRITES:
             found[409] = OpenApiResponse(_ERROR, "It conflicts with another row.")
+        if action == "create":
+            found[422] = OpenApiResponse(_ERROR, "`Idempotency-Key` stands for something else.")
         if action in _WRITES and action != "create":
             found[412] = OpenApiResponse(_CHANGED, "The row isn't what `If-Match` says.")
         if action in _BODIES:
@@ -145,6 +148,10 @@ class ResourceSchema(AutoSchema):
             found.append(_parameter("If-None-Match", "header", tag, "An `ETag`: 304 if it is so."))
         elif action != "create":
             found.append(_parameter("If-Match", "header", tag, "An `ETag`: 412 unless it is so."))
+        if action == "create":
+            key = {"type": "string", "minLength": UNGUESSABLE, "maxLength": MOST}
+            about = "A create that comes again with the same key is stored once."
+            found.append(_parameter("Idempotency-Key", "header", key, about))
         texts = [("Retry-After", [429, 503]), ("WWW-Authenticate", [401]), ("Location", [201])]
         if action != "destroy":
             texts.append(("ETag", [200, 201, 304, 412]))

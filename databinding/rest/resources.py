@@ -103,7 +103,8 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
 
     def create(self, request: Request, **kwargs: Any) -> Response:
         """A new row."""
-        answer = self.actions().create(self._said(request))
+        key = request.headers.get("Idempotency-Key")
+        answer = self.actions().create(self._said(request), key)
         if answer.data is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
         here = request.build_absolute_uri(request.path)
@@ -180,7 +181,8 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         if action is None:
             return False
         try:
-            self.actions().permit(action, self.binding.key(instance) if self.detail else None)
+            key = self.binding.key(instance) if self.detail else None
+            self.actions().permit(action, key, instance if self.detail else None)
         except exceptions.APIException:
             return False
         return True

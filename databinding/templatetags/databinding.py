@@ -48,9 +48,10 @@ def live_rows(
     if binding is None:
         raise template.TemplateSyntaxError(f"{demultiplexer} has no binding as {stream!r}.")
     text = '{"items":null,"cursor":null}'
-    groups = demultiplexer_class.groups_of_page(scope_of_page(request, kwargs))
+    scope = scope_of_page(request, kwargs)
+    groups = demultiplexer_class.groups_of_page(scope)
     try:
-        place = admit(binding, request.user, groups, {})
+        place = admit(binding, request.user, groups, {}, scope)
     except exceptions.APIException:
         pass  # The websocket is told why.
     else:

@@ -1,0 +1,55 @@
+"""Models with rules that the database keeps, for what is written from outside."""
+
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+
+class Hall(models.Model):
+    name = models.CharField(max_length=40, unique=True)
+
+    def __str__(self):
+        return self.name
+
+
+class Booking(models.Model):
+    """Whoever saves one through `save()` counts it."""
+
+    hall = models.ForeignKey(Hall, models.PROTECT)
+    slot = models.IntegerField(default=0, validators=[MaxValueValidator(100)])
+    begins = models.IntegerField(default=0)
+    ends = models.IntegerField(default=0)
+    code = models.CharField(max_length=10, default="", blank=True)
+    owner = models.CharField(max_length=40, default="")
+    saves = models.IntegerField(default=0)
+    extra = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        unique_together = [("hall", "slot")]
+        constraints = [
+            models.CheckConstraint(condition=Q(begins__lte=F("ends")), name="ends_after_begin"),
+            models.UniqueConstraint("code", condition=~Q(code=""), name="code_once"),
+        ]
+
+    def __str__(self):
+        return f"{self.hall_id}/{self.slot}"
+
+    def save(self, *args, **kwargs):
+        self.saves += 1
+        super().save(*args, **kwargs)
+
+
+class Badge(models.Model):
+    """Its reference is checked when the transaction commits, not before."""
+
+    hall = models.ForeignKey(Hall, models.DO_NOTHING)
+
+    def __str__(self):
+        return str(self.hall_id)
+
+
+class Locker(models.Model):
+    hall = models.ForeignKey(Hall, models.RESTRICT)
+
+    def __str__(self):
+        return str(self.hall_id)
