@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
 
@@ -79,9 +78,7 @@ class Form:
 
     def represent(self, users: Mapping[UserKey, Any]) -> None:
         """Be asked on behalf of one of the candidates, who are ``users`` as they are now."""
-        candidates = (
-            users.get(key) if key is not None else AnonymousUser() for key in self.candidates()
-        )
+        candidates = (users.get(key) if key is not None else nobody() for key in self.candidates())
         self.user = next(
             (user for user in candidates if user is not None and self.is_of(user)), None
         )
@@ -190,6 +187,14 @@ class Form:
             described += f" {self.key} {sorted(self.readable() or ())}"
         text = f"{binding.__module__}.{binding.__qualname__} {binding.label()} {described}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def nobody() -> Any:
+    """The user who isn't logged in."""
+    # Not before the apps are loaded: who imports `databinding.testing` sets them up after that.
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
 
 
 def form_of(binding: type[Binding], user: Any) -> Form:

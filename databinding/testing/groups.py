@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
-
 from databinding.binding import Binding
 from databinding.difference import Key
-from databinding.form import form_of
+from databinding.form import form_of, nobody
 
 
 def assert_groups_agree(
@@ -26,7 +24,7 @@ def assert_groups_agree(
     `get_queryset` looks at its user, the rows are those that `user` sees (nobody that is known,
     unless given).
     """
-    form = form_of(binding, AnonymousUser() if user is None else user)
+    form = form_of(binding, nobody() if user is None else user)
     by_row: dict[str, set[Key]] = {name: set() for name in groups}
     for instance in form.queryset():
         for name in binding.groups_of(instance):

@@ -28,11 +28,10 @@ from random import Random
 from typing import Any
 
 from channels.db import database_sync_to_async
-from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, InterfaceError, connections
 
 from databinding.binding import Binding
-from databinding.form import form_of
+from databinding.form import form_of, nobody
 from databinding.testing.arrivals import Arrivals
 from databinding.testing.client import Client, Visitor
 from databinding.testing.copy import Copy, Invariant, Rows
@@ -103,7 +102,7 @@ def rows_of(
         limit = binding.limit
 
     def rows(groups: frozenset[str]) -> Rows:
-        form = form_of(binding, AnonymousUser() if user is None else user())
+        form = form_of(binding, nobody() if user is None else user())
         seen = (
             instance
             for instance in form.queryset().order_by(*binding.total_order())
