@@ -1,4 +1,8 @@
-"""The project's application, and a door for writing from inside its process."""
+"""The project's application beside its peers, and doors for whoever measures them.
+
+GET /bench/save?name=…&value=…&to=ours|channels|dcrf    save a row in this process
+GET /bench/run?first=…&count=…&gap=…&rows=…             have the bare application send
+"""
 
 import json
 import time
@@ -6,24 +10,47 @@ from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 
-from dashboard.asgi import application as dashboard
+from dashboard.asgi import application as dashboard  # sets Django up, which all below need
+
+# isort: split
+from bench import peers
+from bench.frames import name_of, text
+from bench.models import ObservedValue, PlainValue
 from values.models import IntegerValue
+
+MODELS = {"ours": IntegerValue, "channels": PlainValue, "dcrf": ObservedValue}
 
 
 @database_sync_to_async
-def save(name, value):
-    row = IntegerValue.objects.get(name=name)
+def save(model, name, value):
+    row = model.objects.get(name=name)
     row.value = value
     row.save()
     return time.time()
 
 
 async def application(scope, receive, send):
-    if scope["type"] != "http" or scope["path"] != "/bench/save":
+    path = scope.get("path", "")
+    if not path.startswith("/bench/"):
         await dashboard(scope, receive, send)
-        return
-    query = parse_qs(scope["query_string"].decode())
-    committed = await save(query["name"][0], int(query["value"][0]))
-    body = json.dumps(committed).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
+    elif scope["type"] == "websocket":
+        served = peers.bare if path == "/bench/bare/" else peers.channels
+        await served(scope, receive, send)
+    else:
+        asked = {name: found[0] for name, found in parse_qs(scope["query_string"].decode()).items()}
+        answer = await (run if path == "/bench/run" else write)(**asked)
+        body = json.dumps(answer).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def write(name, value, to="ours"):
+    committed = await save(MODELS[to], name, int(value))
+    if to == "channels":
+        await peers.group_send(name, int(value))
+    return committed
+
+
+async def run(first, count, gap, rows):
+    values = range(int(first), int(first) + int(count))
+    peers.bare.start([text(name_of(value, int(rows)), value) for value in values], float(gap))

@@ -1,11 +1,22 @@
 from django.db import models
 
 
-class PlainValue(models.Model):
-    """As `values.IntegerValue`, and not bound: what a save costs without the library."""
+class Value(models.Model):
+    """As `values.IntegerValue`."""
 
     name = models.CharField(max_length=100, unique=True)
     value = models.IntegerField(default=0)
 
+    class Meta:
+        abstract = True
+
     def __str__(self):
         return self.name
+
+
+class PlainValue(Value):
+    """Not bound: what a save costs without the library."""
+
+
+class ObservedValue(Value):
+    """Observed by djangochannelsrestframework."""

@@ -133,6 +133,13 @@ class Audience:
             self._frames[key] = self._make_frames(stream, classic, since, standing)
         return self._frames[key]
 
+    def made(self, stream: str, classic: bool, since: int) -> Frames | None:
+        """Those that are made already and lead to what is news now, or was just before.
+
+        The one thing here that needs no lock: frames once made are right from where they begin.
+        """
+        return self._frames.get((stream, classic, since))
+
     def _make_frames(
         self, stream: str, classic: bool, since: int, standing: Standing
     ) -> Frames | None:

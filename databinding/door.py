@@ -88,6 +88,14 @@ class Door:
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
+    def acknowledged(self, frames: int) -> bool:
+        """The client has painted so many frames. False: none is on its way, and nothing is done."""
+        subscription = self.subscription
+        if subscription is None or subscription.in_flight == 0:
+            return False
+        subscription.ack(frames)
+        return True
+
     def is_acknowledged_by(self, payload: Any) -> bool:
         """Does it acknowledge frames that are on their way?"""
         acknowledges = isinstance(payload, dict) and payload.get("action") == protocol.ACK
@@ -128,7 +136,7 @@ class Door:
 
     def _ack(self, request: Request) -> None:
         frames = request.body.get("frames")
-        if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
+        if not protocol.is_ack(frames):
             raise self._error(request, 400, '"frames" must be a positive number.')
         if self.subscription is not None:
             self.subscription.ack(frames)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from databinding.audience import Audience, Door, Frames
@@ -19,6 +20,8 @@ from databinding.form import Form
 from databinding.passes import Joined, Pass
 from databinding.relay import DatabaseAway, Relay, Wants, relay_for
 from databinding.tally import HubTally
+
+logger = logging.getLogger("databinding")
 
 T = TypeVar("T")
 
@@ -35,11 +38,25 @@ class Subscriber(Protocol):
     @property
     def held_back(self) -> bool: ...
 
+    def push(self, frames: Frames) -> bool: ...
+
     def deliver(self) -> None: ...
 
     def deliver_cursor(self) -> None: ...
 
     def leave(self) -> None: ...
+
+
+class _Round:
+    """News on their way to an audience: who is still to come, and how long it has taken."""
+
+    __slots__ = ("audience", "members", "told", "took")
+
+    def __init__(self, audience: Audience, members: Iterator[Subscriber], told: float) -> None:
+        self.audience = audience
+        self.members = members
+        self.told = told
+        self.took = 0.0
 
 
 class Busy(Exception):
@@ -51,12 +68,21 @@ class Hub:
 
     #: Seconds between looks whether the relay that is waited for hangs.
     LOOK = 0.5
+    #: Seconds of sending before whatever else the loop has to do gets its turn, and after how many
+    #: subscriptions the clock is looked at.
+    SLICE, LOOK_AFTER = 0.004, 32
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.tally = HubTally()
         self._connections: set[Connection] = set()
         self._subscriptions: dict[Audience, set[Subscriber]] = {}
+        #: Seconds that it took to send the last news to all who may be sent them.
+        self.took = 0.0
+        # Audiences with news that aren't begun with, and since when; and the one being served:
+        # who of it is still to come, and for how long it has been at it.
+        self._news: dict[Audience, float] = {}
+        self._serving: _Round | None = None
 
     # Called in any thread
 
@@ -97,9 +123,67 @@ class Hub:
 
     def _deliver(self, audiences: list[Audience], told: float) -> None:
         for audience in audiences:
-            for subscription in list(self._subscriptions.get(audience, ())):
+            if audience in self._subscriptions:
+                self._news.setdefault(audience, told)
+        if self._serving is None:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Send news for a while, and go on when others have had their turn."""
+        began = time.monotonic()
+        until = began + self.SLICE
+        while True:
+            if self._serving is None:
+                if not self._news:
+                    return
+                audience = next(iter(self._news))
+                members = tuple(self._subscriptions.get(audience, ()))
+                self._serving = _Round(audience, iter(members), self._news.pop(audience))
+            try:
+                done = self._push(self._serving, until)
+            except Exception:
+                logger.exception("A subscription can't be served; others are.")
+                done = False
+            now = time.monotonic()
+            self._serving.took += now - began
+            if not done:
+                self.loop.call_soon(self._serve)
+                return
+            self.took = self._serving.took
+            self.tally.deliveries.add(now - self._serving.told)
+            self._serving = None
+            began = now
+
+    def _push(self, this: _Round, until: float) -> bool:
+        """Serve some of an audience; whether those were all.
+
+        Who is in step, has nothing else to be sent and reads, gets the frame that all of them
+        share, without a task, a lock or a queue. Everybody else is on their own.
+        """
+        stream, classic, number = "", False, -1
+        frames: Frames | None = None
+        events = 0
+        for count, subscription in enumerate(this.members, 1):
+            if (
+                subscription.number != number
+                or subscription.stream != stream
+                or subscription.classic is not classic
+            ):
+                stream, classic, number = (
+                    subscription.stream,
+                    subscription.classic,
+                    subscription.number,
+                )
+                frames = this.audience.made(stream, classic, number)
+            if frames is not None and subscription.push(frames):
+                events += frames.events
+            else:
                 subscription.deliver()
-        self.tally.deliveries.add(time.monotonic() - told)
+            if count % self.LOOK_AFTER == 0 and time.monotonic() > until:
+                self.tally.events += events
+                return False
+        self.tally.events += events
+        return True
 
     def _deliver_cursors(self, audiences: list[Audience], told: float) -> None:
         for audience in audiences:

@@ -10,11 +10,12 @@ encoded again.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from databinding.difference import DELETE, Event, Key
 
@@ -116,6 +117,34 @@ def parse(text: str) -> tuple[str | None, Any]:
     return stream, frame["payload"]
 
 
+def acknowledged(text: str) -> tuple[str, int] | None:
+    """The stream, and how many of its frames, if the frame is an ack and nothing else.
+
+    Every client says the same few texts, again and again: what they mean is remembered.
+    """
+    return _acknowledged(text) if len(text) < _ACK_LENGTH and '"ack"' in text else None
+
+
+_ACK_LENGTH = 200
+
+
+@functools.lru_cache(maxsize=1024)
+def _acknowledged(text: str) -> tuple[str, int] | None:
+    try:
+        stream, payload = parse(text)
+        asked = request(stream, payload)
+    except FrameError:
+        return None
+    frames = asked.body.get("frames")
+    plain = asked == Request(ACK, None, {"frames": frames})
+    return (stream, frames) if stream is not None and plain and is_ack(frames) else None
+
+
+def is_ack(frames: Any) -> TypeGuard[int]:
+    """Whether so many frames can be acknowledged."""
+    return isinstance(frames, int) and not isinstance(frames, bool) and frames >= 1
+
+
 def request(stream: str | None, payload: Any) -> Request:
     """What the payload asks of a binding's stream. Raises `FrameError`."""
     if not isinstance(payload, dict):
@@ -142,7 +171,7 @@ def decode(text: str) -> Any:
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return _decode(text)
     except RecursionError:
         raise ValueError("It is nested too deeply.") from None
 
@@ -169,6 +198,10 @@ def _finite(text: str) -> float:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} isn't JSON")
+
+
+#: `json.loads` with these would make another decoder for each frame.
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
 
 def encode(value: Any) -> str:

@@ -55,6 +55,9 @@ class DatabaseAway(Exception):
 class Listener(Protocol):
     """Who wants to know of news; called in the relay's thread. False: never call again."""
 
+    #: Seconds that it took to tell everybody of the last.
+    took: float
+
     def publish(self, audiences: list[Audience]) -> bool: ...
 
     def refresh_cursors(self, audiences: list[Audience]) -> bool: ...
@@ -337,7 +340,10 @@ class _Life:
             self.refreshes.done(form, seconds)
         now = time.monotonic()
         took = now - began
-        self.pause_until = now + min(3 * took, settings.PASS_PAUSE)
+        # Under load frames fill: a frame for each change would cost as many sends, and what has
+        # taken long to send is better sent less often.
+        telling = max((listener.took for listener in relay._listeners), default=0.0)
+        self.pause_until = now + min(3 * (took + telling), settings.PASS_PAUSE)
         if any(job.wants is not None and job.future.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass:
             # after a few at once, one each PASS_PAUSE. News don't wait for that.

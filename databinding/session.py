@@ -127,6 +127,11 @@ class Session:
         if text is None:
             data: bytes = message.get("bytes") or b""
             text = data.decode("utf-8", errors="replace")
+        ack = protocol.acknowledged(text)
+        if ack is not None:
+            door = self.doors.get(ack[0])
+            if isinstance(door, Door) and door.acknowledged(ack[1]):
+                return  # What we sent has paid for it.
         if len(text) > settings.MAX_FRAME:
             raise Closed(CloseCode.TOO_BIG)
         fair = self._pace.take(cost(len(text)), time.monotonic())

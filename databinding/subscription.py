@@ -113,8 +113,31 @@ class Subscription:
 
     def ack(self, frames: int) -> None:
         """The client has painted so many frames."""
+        held_back = self.held_back
         self.in_flight = max(0, self.in_flight - frames)
-        self.deliver()
+        if held_back:
+            self.deliver()
+
+    def push(self, frames: Frames) -> bool:
+        """Send what comes after `number`, if it is a frame, nothing else is to come before it and
+        the client may be sent it now; else nothing is done, and `deliver` is for what may be."""
+        connection = self.connection
+        if (
+            self._texts
+            or self._rest is not None
+            or self._fetching is not None
+            or self._replies
+            or self.ended
+            or connection.blocked
+            or connection.closed
+            or (self.window is not None and self.in_flight >= self.window)
+            or len(frames.texts) != 1
+        ):
+            return False
+        self.in_flight += 1
+        self.number = frames.number
+        connection.transmit(frames.texts[0])
+        return True
 
     def deliver(self) -> None:
         """Send what may be sent."""
