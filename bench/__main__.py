@@ -1,4 +1,4 @@
-"""`scripts/bench`: all measurements in one run, as JSON under bench/results/."""
+"""`scripts/bench`: measurements, as JSON under bench/results/."""
 
 import argparse
 import asyncio
@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.async_api import async_playwright
 
-from bench import idle, latency, machine
+from bench import connections, fanout, idle, latency, machine, rates
+from tests.redis import Redis
 from tests.servers import CHECKOUT, Server, environment
 
 FILL = """
@@ -21,6 +23,17 @@ django.setup()
 from bench.latency import TILES
 from values.models import IntegerValue
 IntegerValue.objects.bulk_create(IntegerValue(name=f"tile{n}") for n in range(TILES))
+"""
+
+FILL_ROWS = """
+import sys, django
+django.setup()
+from bench.frames import name_of
+from bench.models import ObservedValue, PlainValue
+from values.models import IntegerValue
+rows = int(sys.argv[1])
+for model in (ObservedValue, PlainValue, IntegerValue):
+    model.objects.bulk_create(model(name=name_of(n, rows)) for n in range(rows))
 """
 
 
@@ -55,25 +68,128 @@ async def in_browser(database, kind, quick):
             server.close()
 
 
+class Bench:
+    """The parts, each with the databases that it needs."""
+
+    def __init__(self, folder, redis, quick):
+        self.quick = quick
+        self.folder = folder
+        self.redis = redis
+        self.database = str(Path(folder, "bench.sqlite3"))
+        program(self.database, "manage.py", "migrate", "--verbosity", "0", "--run-syncdb")
+        program(self.database, "-c", FILL)
+
+    def template(self, rows):
+        """A database with so many rows of each kind, to be copied."""
+        path = str(Path(self.folder, f"{rows}.sqlite3"))
+        if not os.path.exists(path):
+            program(path, "manage.py", "migrate", "--verbosity", "0", "--run-syncdb")
+            program(path, "-c", FILL_ROWS, str(rows))
+        return path
+
+    def served(self, measure, held, **options):
+        return measure(self.template(held), self.folder, self.redis, **options)
+
+    def fanout(self):
+        """CPU of the server for each delivery, one event a frame, beside peers and limits."""
+        found = {}
+        for clients in (100,) if self.quick else (100, 500, 1000):
+            # A delivery of theirs takes so long that a thousand of them show enough.
+            sized = {"clients": clients, "events": 4 if self.quick else 10}
+            sized["rounds"] = 3 if self.quick else 9
+            found[clients] = {
+                "outside": self.served(fanout.measure, fanout.ROWS, outside=True, **sized),
+                "inside": self.served(fanout.measure, fanout.ROWS, outside=False, **sized),
+            }
+        return found
+
+    def rates(self):
+        """Events at a steady pace from another process: latency, CPU, losses."""
+        sized = {"clients": 50, "seconds": 1, "rounds": 1}
+        if not self.quick:
+            sized = {"clients": 500, "seconds": 8, "rounds": 3}
+        return self.served(rates.measure, 2_000, **sized)
+
+    def memory(self):
+        """Memory of a connection, idle and busy."""
+        return self.served(connections.memory, 200, clients=100 if self.quick else 1000)
+
+    def handshakes(self):
+        """CPU of a handshake, and of a subscription."""
+        sized = {"clients": 50, "rounds": 1} if self.quick else {"clients": 500, "rounds": 5}
+        return self.served(connections.handshakes, 20, **sized)
+
+    def storm(self):
+        """A crowd that comes back at once."""
+        return self.served(connections.storm, 20, clients=200 if self.quick else 2000)
+
+    def joining(self):
+        """A crowd that joins a large stream at once."""
+        clients, rows = (50, 1_000) if self.quick else (500, 10_000)
+        return self.served(connections.joining, rows, clients=clients, rows=rows)
+
+    def deaf(self):
+        """Clients that never read, among others."""
+        return self.served(connections.deaf, 200, clients=100, seconds=1 if self.quick else 10)
+
+    def processes(self):
+        """1, 2 and 4 processes."""
+        sized = {"clients": 40, "seconds": 1, "rounds": 1}
+        if not self.quick:
+            sized = {"clients": 1000, "seconds": 8, "rounds": 3}
+        return self.served(connections.processes, 200, **sized)
+
+    def browser(self):
+        """From a commit to the page's DOM, in a real Chromium; CPU of idle pages."""
+        kinds = ("uvicorn", "daphne")
+        return {kind: asyncio.run(in_browser(self.database, kind, self.quick)) for kind in kinds}
+
+    def writer(self):
+        """What capture and the doorbell add to a write."""
+        rounds = "3" if self.quick else "25"
+        return json.loads(program(self.database, "-m", "bench.writer", rounds))
+
+
+PARTS = (
+    "fanout",
+    "rates",
+    "memory",
+    "handshakes",
+    "storm",
+    "joining",
+    "deaf",
+    "processes",
+    "browser",
+    "writer",
+)
+
+
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds, for a look")
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{part:12}{getattr(Bench, part).__doc__}" for part in PARTS),
+    )
+    parser.add_argument("--quick", action="store_true", help="small numbers, for a look")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="these alone (see below)")
     options = parser.parse_args()
+    for part in options.parts:
+        if part not in PARTS:
+            parser.error(f"no such part: {part}")
     result = {"machine": machine.described(), "measured": datetime.now(UTC).isoformat()}
-    with tempfile.TemporaryDirectory() as folder:
-        database = str(Path(folder, "bench.sqlite3"))
-        program(database, "manage.py", "migrate", "--verbosity", "0", "--run-syncdb")
-        program(database, "-c", FILL)
-        for kind in ("uvicorn", "daphne"):
-            print(f"browser and {kind} …", flush=True)
-            result[kind] = asyncio.run(in_browser(database, kind, options.quick))
-        print("writers …", flush=True)
-        rounds = "3" if options.quick else "25"
-        result["writer"] = json.loads(program(database, "-m", "bench.writer", rounds))
+    with tempfile.TemporaryDirectory() as folder, Redis() as redis:
+        bench = Bench(folder, redis, options.quick)
+        for part in options.parts or PARTS:
+            began = time.monotonic()
+            print(f"{part} …", end="", file=sys.stderr, flush=True)
+            result[part] = getattr(bench, part)()
+            print(f" {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     text = json.dumps(result, indent=2)
     print(text)
     if not options.quick:
-        name = f"{result['measured'][:10]}-{result['machine']['commit']}.json"
+        parts = "-".join(["", *options.parts])
+        name = f"{result['measured'][:10]}-{result['machine']['commit']}{parts}.json"
         Path(CHECKOUT, "bench", "results", name).write_text(text + "\n")
 
 

@@ -35,7 +35,7 @@ AT_ONCE = 100
 class Crowd:
     """The process, as the measurement sees it."""
 
-    def __init__(self, port, path, count, *, subscribe=None, deaf=0, core=None):
+    def __init__(self, port, path, count, *, subscribe=None, modern=False, deaf=0, core=None):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.crowd"],
             cwd=CHECKOUT,
@@ -48,7 +48,13 @@ class Crowd:
         if core is not None:
             os.sched_setaffinity(self.pid, {core})
         self.opened = self._ask(
-            "open", port=port, path=path, count=count, subscribe=subscribe, deaf=deaf
+            "open",
+            port=port,
+            path=path,
+            count=count,
+            subscribe=subscribe,
+            modern=modern or subscribe is not None,
+            deaf=deaf,
         )
 
     def reset(self):
@@ -187,12 +193,11 @@ class Loop:
 
     # Commands
 
-    def open(self, port, path, count, subscribe, deaf):
+    def open(self, port, path, count, subscribe, modern, deaf):
         self.port, self.path, self.subscribe = port, path, subscribe
         self.ack_after = 0
-        modern = ""
+        offer = "Sec-WebSocket-Protocol: databinding\r\n" if modern else ""
         if subscribe is not None:
-            modern = "Sec-WebSocket-Protocol: databinding\r\n"
             stream = subscribe["stream"]
             if subscribe.get("window"):
                 self.ack_after = max(1, subscribe["window"] // 2)
@@ -202,7 +207,7 @@ class Loop:
         self.hello = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            f"{modern}\r\n"
+            f"{offer}\r\n"
         ).encode()
         self.clients = [Client(self.empty, number < deaf) for number in range(count)]
         self.connect(resume=False)
