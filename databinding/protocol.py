@@ -52,6 +52,11 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
     TOO_FAST = 4429
 
+    @property
+    def private(self) -> int:
+        """The same where a server program can't send the standard's codes (daphne): 4009, 4013."""
+        return self.value if self.value >= 3000 else self.value + 3000
+
 
 class Closed(Exception):
     """A limit was overstepped that closes the socket."""

@@ -262,6 +262,16 @@ async def _close(send: Any, code: CloseCode) -> None:
     try:
         # To a client that doesn't read some servers can't even say goodbye.
         async with asyncio.timeout(_PATIENCE):
-            await send({"type": "websocket.close", "code": int(code)})
+            await _say_goodbye(send, code)
     except (OSError, RuntimeError):
         pass  # The client has gone before. (TimeoutError is an OSError.)
+
+
+async def _say_goodbye(send: Any, code: CloseCode) -> None:
+    try:
+        await send({"type": "websocket.close", "code": int(code)})
+    except (OSError, RuntimeError):
+        raise
+    except Exception:
+        # Of the standard's own codes daphne sends none but 1000; it says so by a bare Exception.
+        await send({"type": "websocket.close", "code": code.private})

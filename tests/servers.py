@@ -27,7 +27,8 @@ COMMANDS = {
     "daphne": "-m daphne --bind 127.0.0.1 --port {port} {application}",
     "uvicorn": (
         "-m uvicorn --host 127.0.0.1 --port {port} --ws websockets-sansio"
-        " --ws-per-message-deflate false --timeout-graceful-shutdown 3 {application}"
+        " --ws-per-message-deflate false --ws-max-size 1048576"
+        " --timeout-graceful-shutdown 3 {application}"
     ),
     "runserver": "manage.py runserver 127.0.0.1:{port}",
 }

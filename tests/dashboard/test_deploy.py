@@ -43,7 +43,7 @@ def test_the_command_of_the_unit_serves(database, monkeypatch):
 def test_it_serves_as_scripts_run_does():
     """The units' websocket options are those that are measured and tested everywhere else."""
     words = unit_command()
-    for option in ("--ws", "--ws-per-message-deflate"):
+    for option in ("--ws", "--ws-per-message-deflate", "--ws-max-size"):
         value = words[words.index(option) + 1]
         assert f"{option} {value}" in (CHECKOUT / "scripts" / "run").read_text()
         assert f"{option} {value}" in COMMANDS["uvicorn"]

@@ -239,6 +239,33 @@ async def test_servers_close_who_is_too_fast(start_server, kind):
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("kind", "length", "code"),
+    [
+        ("uvicorn", 262_145, 1009),
+        ("uvicorn", 2**20 + 1, 1009),
+        ("daphne", 262_145, 4009),  # It can't send 1009,
+        ("daphne", 2**20 + 1, 1006),  # and of its own limit it says nothing.
+    ],
+)
+async def test_servers_close_what_is_too_large(start_server, kind, length, code):
+    """On real servers a frame of MAX_FRAME is read, and a larger one ends the connection."""
+    server = await in_database(start_server, thread_sensitive=False)(kind)
+    async with (
+        connect(server.websocket_url + "/stream/", subprotocols=["databinding"]) as client,
+        asyncio.timeout(PATIENCE),
+    ):
+        frame = '{"stream":"intval","payload":{"action":"list","request_id":1}}'
+        await client.send(frame + " " * (262_144 - len(frame)))
+        assert json.loads(await client.recv())["payload"]["response_status"] == 200
+        await client.send("x" * length)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == code
+    assert "Traceback" not in server.log()
+
+
 # Connections of one user, and of one address
 
 

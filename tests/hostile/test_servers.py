@@ -1,0 +1,196 @@
+"""A server under attack, and those who use it meanwhile.
+
+    HOSTILE_FRAMES=100000 HOSTILE_CLIENTS=50 python -m pytest -s tests/hostile/test_servers.py
+
+Honest pages watch values that change all the time, others ask and write. None of them may miss
+anything, be closed or be answered a fault, whatever attackers (`tests.hostile.attackers`) do; nor
+may the server's log show a traceback, or its memory grow. How long they wait is printed.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import quantiles
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from django.contrib.auth.models import User
+from django.test import Client as Browser
+
+from databinding.client import connect
+from tests.faults.pages import Page, fill, stored
+from tests.servers import CHECKOUT, environment
+from values.models import IntegerValue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FRAMES = int(os.environ.get("HOSTILE_FRAMES", "5000"))
+CLIENTS = int(os.environ.get("HOSTILE_CLIENTS", "10"))
+SEED = int(os.environ.get("HOSTILE_SEED", "7"))
+#: Seconds without attackers, to compare with.
+QUIET = max(3, min(30, FRAMES / 2_000))
+#: Seconds between writes, and between what each honest client asks.
+WRITES, ASKS = 0.05, 0.5
+#: Close codes that a hostile client may get: of the library, and of websockets themselves.
+ENDS = {"1000", "4009", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4429"}
+#: How much a server may grow while it is attacked, in MB.
+GROWTH = 40
+
+
+def resident(server):
+    """The memory of a server's process, in MB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
+def worst(delays):
+    """The 99th percentile, in milliseconds."""
+    return quantiles(delays, n=100)[98] * 1000
+
+
+class Honest:
+    """Pages that watch, and clients that ask and write, as anybody would."""
+
+    def __init__(self, server, headers):
+        self.server = server
+        self.headers = headers
+        self.began = time.monotonic()
+        #: Seconds from before a commit to its arrival, and from a request to its reply.
+        self.arrivals, self.answers = [], []
+        self.pages = []
+        self.statuses = set()
+
+    def now(self):
+        """Microseconds, as a value that a row can hold: it begins anew after half an hour."""
+        return int((time.monotonic() - self.began) * 1e6) % 2**31
+
+    def saw(self, before, after, groups):
+        """Asked of every frame of each page: how old is what it brings?"""
+        now = self.now()
+        for pk, row in after.items():
+            if row["value"] and row != before.get(pk):
+                self.arrivals.append((now - row["value"]) / 1e6)
+
+    async def __aenter__(self):
+        self._stack = AsyncExitStack()
+        self._tasks = []
+        for _ in range(CLIENTS):
+            page = Page(self.server, invariants=[self.saw])
+            await page.connect()
+            self._stack.push_async_callback(page.end)
+            self.pages.append(page)
+        rows = await stored()
+        for page in self.pages:
+            await page.until(rows)
+        self._tasks.append(asyncio.create_task(self._write()))
+        for number in range(max(2, CLIENTS // 5)):
+            live = await self._stack.enter_async_context(
+                connect(f"{self.server.websocket_url}/stream/", headers=self.headers)
+            )
+            self._tasks.append(asyncio.create_task(self._ask(live, 1 + number % 10)))
+        return self
+
+    async def __aexit__(self, *exception):
+        await self.rest()
+        await self._stack.aclose()
+
+    async def rest(self):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _write(self):
+        """Every row in its turn, by the ORM."""
+        first = await in_database(lambda: IntegerValue.objects.order_by("pk").first().pk)()
+        number = 0
+        while True:
+            pk = first + 10 + number % 10
+            rows = IntegerValue.objects.filter(pk=pk)
+            await in_database(lambda rows=rows: rows.update(value=self.now()))()
+            number += 1
+            await asyncio.sleep(WRITES)
+
+    async def _ask(self, live, number):
+        rows = await in_database(lambda: list(IntegerValue.objects.order_by("pk")[:10]))()
+        pk = rows[number - 1].pk
+        while True:
+            for action, payload in (
+                ("retrieve", {"pk": pk}),
+                ("update", {"pk": pk, "data": {"name": f"row {time.monotonic()}"}}),
+            ):
+                began = time.monotonic()
+                reply = await live.request("intval", action, payload)
+                self.answers.append(time.monotonic() - began)
+                self.statuses.add(reply.status)
+                await asyncio.sleep(ASKS)
+
+    def take(self):
+        """The delays since the last time that somebody asked."""
+        taken, self.arrivals, self.answers = (self.arrivals, self.answers), [], []
+        return taken
+
+
+async def attacked(server, database):
+    """Have a server attacked to the end; what the attackers have seen."""
+    options = {"url": server.websocket_url, "frames": FRAMES, "seed": SEED}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.hostile.attackers", json.dumps(options)),
+        cwd=CHECKOUT,
+        env=environment(database),
+        stdout=subprocess.PIPE,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(printed)
+
+
+@in_database
+def staff():
+    """A cookie of somebody who may change values."""
+    user = User.objects.create_superuser("ana")
+    browser = Browser()
+    browser.force_login(user)
+    return {"Cookie": browser.cookies.output(header="", attrs=[]).strip()}
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
+async def test_honest_clients_notice_nothing(kind, start_server, database):
+    """While a server is attacked every honest client is told and answered everything, in order."""
+    await fill(20)
+    headers = await staff()
+    server = await asyncio.to_thread(start_server, kind)
+    async with Honest(server, headers) as honest:
+        await asyncio.sleep(1)
+        honest.take()
+        await asyncio.sleep(QUIET)
+        quiet, before = honest.take(), resident(server)
+        seen = await attacked(server, database)
+        hostile, after = honest.take(), resident(server)
+        await honest.rest()
+        rows = await stored()
+        for page in honest.pages:
+            await page.until(rows)
+        assert [page.report.connections for page in honest.pages] == [1] * CLIENTS
+        assert honest.statuses == {200}
+    print(
+        f"\n{kind}: {seen['sent']} hostile frames in {seen['seconds']:.0f} s, {CLIENTS} pages\n"
+        f"  commit to page, p99: {worst(quiet[0]):.1f} ms quiet, {worst(hostile[0]):.1f} attacked\n"
+        f"  request to reply, p99: {worst(quiet[1]):.1f} ms quiet, {worst(hostile[1]):.1f} attacked\n"
+        f"  memory: {before:.0f} MB quiet, {after:.0f} attacked\n"
+        f"  answers {seen['statuses']}\n  ends {seen['closed']}\n  ways {seen['ways']}"
+    )
+    assert seen["wrong"] == []
+    assert {end for end in seen["closed"] if end.isdigit()} <= ENDS
+    assert seen["closed"]["4429"] > 0
+    assert after - before < GROWTH
+    said = server.log()
+    assert "Traceback" not in said, said[-5000:]
+    assert "ERROR" not in said, said[-5000:]
