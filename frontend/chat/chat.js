@@ -3,7 +3,7 @@ import { connect, initialRows } from "../databinding/index.js";
 import { announce } from "../dashboard/announce.js";
 import { Status } from "../dashboard/status.js";
 import { Composer } from "./composer.js";
-import { newKey } from "./key.js";
+import { newKey } from "../databinding/key.js";
 import { Log } from "./log.js";
 import { inOrder } from "./order.js";
 import { Outbox } from "./outbox.js";
@@ -23,7 +23,7 @@ let newest = newestOf(messages.rows.values());
 
 const composer = new Composer({ write, renamed: () => presence.here() });
 const presence = new Presence(presences, () => composer.handle);
-const outbox = new Outbox(messages, (outgoing) => {
+const outbox = new Outbox(messages, live.outbox, (outgoing) => {
   draw();
   if (outgoing.state === "failed") announce(`Not sent. ${outgoing.reason}`);
 });
@@ -39,7 +39,8 @@ messages.on("change", ({ created, deleted, resumed, reset }) => {
   // Pushed out of the window while somebody reads further up: that is no reason to take it away.
   if (created.length && deleted.length && !log.following && !resumed) older();
 });
-messages.on("state", ({ state }) => state === "live" && queueMicrotask(() => outbox.settle()));
+// What waits is lost with the page.
+window.addEventListener("beforeunload", (event) => live.outbox.late.length > 0 && event.preventDefault());
 // What a request of ours or the state of a stream tells, the page shows; the rest is for developers.
 live.on("error", (error) => console.warn(error));
 

@@ -1,8 +1,6 @@
-import { RequestError } from "../databinding/index.js";
-
 /**
- * What was written here and isn't among the stream's messages yet. Each has a key by which the server knows it again, so
- * it may be sent as often as it takes: it is stored once.
+ * What was written here and isn't among the stream's messages yet. It is sent by the connection's own outbox, as often as it
+ * takes; each message has a key by which the server knows it again, so it is stored once.
  *
  * @typedef {object} Outgoing
  * @property {string} key
@@ -17,15 +15,19 @@ export class Outbox {
   /** @type {Map<string, Outgoing>} In the order of their writing. */
   messages = new Map();
   #stream;
+  #outbox;
   #changed;
 
   /**
-   * @param {Pick<import("../databinding/stream.js").Stream, "create" | "rows" | "state">} stream
+   * @param {Pick<import("../databinding/stream.js").Stream, "create">} stream
+   * @param {Pick<import("../databinding/outbox.js").Outbox, "on" | "writes" | "discard">} outbox  The connection's.
    * @param {(outgoing: Outgoing) => void} changed  Called after each change of one of them.
    */
-  constructor(stream, changed) {
+  constructor(stream, outbox, changed) {
     this.#stream = stream;
+    this.#outbox = outbox;
     this.#changed = changed;
+    outbox.on("change", () => this.#follow());
   }
 
   /** @param {Pick<Outgoing, "key" | "handle" | "message" | "timestamp">} written */
@@ -44,30 +46,31 @@ export class Outbox {
     this.#set(outgoing, "pending");
     const { key, handle, message } = outgoing;
     try {
-      await this.#stream.create({ key, handle, message });
-      this.discard(outgoing);
+      await this.#stream.create({ key, handle, message }, { idempotency_key: key });
+      this.#forget(outgoing);
     } catch (error) {
-      if (!(error instanceof RequestError)) {
-        this.#set(outgoing, "waiting");
-        // No answer came, and yet there is a connection: it won't come back by itself.
-        if (this.#stream.state === "live") this.settle();
-      } else if (error.fields.key) this.discard(outgoing); // it had come the first time
-      else this.#set(outgoing, "failed", error.message);
-    }
-  }
-
-  /** The stream is live: what is among its messages was sent, and what waits is sent now. */
-  settle() {
-    const sent = new Set([...this.#stream.rows.values()].map(({ key }) => key));
-    for (const outgoing of this.messages.values()) {
-      if (sent.has(outgoing.key)) this.discard(outgoing);
-      else if (outgoing.state === "waiting") void this.send(outgoing);
+      if (this.messages.has(key)) this.#set(outgoing, "failed", error instanceof Error ? error.message : String(error));
     }
   }
 
   /** @param {Outgoing} outgoing */
   discard(outgoing) {
+    this.#forget(outgoing);
+    const write = this.#outbox.writes.find(({ data }) => data.key === outgoing.key);
+    if (write) this.#outbox.discard(write);
+  }
+
+  /** @param {Outgoing} outgoing */
+  #forget(outgoing) {
     if (this.messages.delete(outgoing.key)) this.#changed(outgoing);
+  }
+
+  /** What the connection's outbox can't send now waits. */
+  #follow() {
+    for (const { data, state } of this.#outbox.writes) {
+      const outgoing = this.messages.get(data.key);
+      if (outgoing) this.#set(outgoing, state === "sending" ? "pending" : "waiting");
+    }
   }
 
   /**
@@ -76,6 +79,7 @@ export class Outbox {
    * @param {string} [reason]
    */
   #set(outgoing, state, reason = "") {
+    if (outgoing.state === state && outgoing.reason === reason) return;
     Object.assign(outgoing, { state, reason });
     this.#changed(outgoing);
   }

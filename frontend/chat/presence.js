@@ -1,5 +1,5 @@
 import { find, setText } from "../dashboard/dom.js";
-import { newKey } from "./key.js";
+import { newKey } from "../databinding/key.js";
 import { people } from "./order.js";
 
 /** A third of the lease on the server; a hidden page's timers run once a minute, which is enough, too. */

@@ -1,5 +1,6 @@
 import { Emitter } from "./emitter.js";
 import { DatabindingError, ProtocolError, RequestError } from "./errors.js";
+import { Outbox } from "./outbox.js";
 import { parse } from "./protocol.js";
 import { Requests } from "./requests.js";
 import { Socket } from "./socket.js";
@@ -18,6 +19,9 @@ import { Stream } from "./stream.js";
  * @extends {Emitter<ConnectionEvents>}
  */
 export class Connection extends Emitter {
+  /** What is written and not answered yet. */
+  outbox;
+
   #options;
   #platform;
   #socket;
@@ -26,6 +30,8 @@ export class Connection extends Emitter {
   #streams = new Map();
   /** @type {(() => void) | null} */
   #unlisten = null;
+  /** Whether anything may be sent: we have said who we are. */
+  #introduced = false;
 
   /**
    * @param {string} url
@@ -38,12 +44,13 @@ export class Connection extends Emitter {
     this.#platform = platform;
     this.#socket = new Socket(url, options, platform);
     this.#requests = new Requests(options, platform, (frame) => this.#send(frame));
-    this.#socket.on("open", () => this.#opened());
+    this.outbox = new Outbox(options, platform, (request) => this.#requests.add(request));
+    this.#socket.on("open", () => void this.#opened());
     this.#socket.on("lost", () => this.#lost());
     this.#socket.on("text", (text) => this.#received(text));
     this.#socket.on("latency", (ms) => this.emit("latency", ms));
     this.#socket.on("state", (event) => {
-      if (event.state === "closed") this.#requests.close();
+      if (event.state === "closed") this.#ended();
       this.emit("state", event);
     });
     this.reconnect();
@@ -82,13 +89,23 @@ export class Connection extends Emitter {
       options: this.#options,
       platform: this.#platform,
       request: (request) => this.#request(request),
+      write: (made, held) => this.#write(made, held),
       send: (frame) => this.#send(frame),
       forget: (stream) => void this.#streams.delete(stream.name),
     });
     stream.on("error", (error) => this.#report(error));
     this.#streams.set(name, stream);
-    if (this.state === "live") stream.connected();
+    if (this.#introduced) stream.connected();
     return stream;
+  }
+
+  /**
+   * Ask whom the server takes us for.
+   *
+   * @returns {Promise<{authenticated: boolean, user: string | null}>}
+   */
+  async whoami() {
+    return (await this.#ask({ action: "whoami" })).data;
   }
 
   /** Try to connect now; also after the server closed for good, or after `close`. */
@@ -112,14 +129,73 @@ export class Connection extends Emitter {
     if (this.state === "closed") this.#requests.close();
   }
 
-  #opened() {
+  /** @type {Outbox["add"]} */
+  #write(made, held) {
+    if (this.#options.outbox.limit > 0) {
+      const written = this.outbox.add(made, held);
+      if (this.state === "closed") this.outbox.close();
+      return written;
+    }
+    const { stream, action, pk, data, payload } = made;
+    const row = { ...(pk === null ? {} : { pk }), ...(action === "delete" ? {} : { data }) };
+    return new Promise((resolve, reject) => this.#request({ stream, payload: { ...payload, action, ...row }, resolve, reject }));
+  }
+
+  /**
+   * @param {import("./protocol.js").Payload} payload  Of a request that belongs to no stream.
+   * @returns {Promise<import("./requests.js").Reply>}
+   */
+  #ask(payload) {
+    return new Promise((resolve, reject) => this.#request({ stream: null, payload, resolve, reject }));
+  }
+
+  async #opened() {
+    const { token } = this.#options;
+    if (token !== null && !(await this.#introduce(token))) return;
+    this.#introduced = true;
     for (const stream of this.#streams.values()) stream.connected();
     this.#requests.flush();
+    this.outbox.connected();
+  }
+
+  /**
+   * Say who we are, before anything else. What is sent behind it needn't wait for the answer.
+   *
+   * @param {string | (() => string | Promise<string>)} token
+   * @returns {Promise<boolean>} whether it was sent
+   */
+  async #introduce(token) {
+    const { since } = this.status;
+    let brought;
+    try {
+      brought = typeof token === "string" ? token : await token();
+    } catch (error) {
+      this.#platform.report(error);
+      this.#socket.refuse();
+      return false;
+    }
+    // While it was got the connection may have been lost, and another one be there.
+    if (this.state !== "live" || this.status.since !== since) return false;
+    this.#introduced = true;
+    this.#ask({ action: "authenticate", token: brought }).catch((error) => {
+      if (!(error instanceof RequestError)) return;
+      this.#report(error);
+      if (error.status === 401) this.#socket.refuse();
+    });
+    return true;
   }
 
   #lost() {
+    this.#introduced = false;
     for (const stream of this.#streams.values()) stream.disconnected();
+    this.outbox.disconnected();
     this.#requests.lost();
+  }
+
+  #ended() {
+    this.#introduced = false;
+    this.#requests.close();
+    this.outbox.close();
   }
 
   /** @param {unknown} text */
@@ -151,6 +227,6 @@ export class Connection extends Emitter {
 
   /** @param {object} frame */
   #send(frame) {
-    return this.#socket.send(JSON.stringify(frame));
+    return this.#introduced && this.#socket.send(JSON.stringify(frame));
   }
 }

@@ -19,10 +19,16 @@ export const DEFAULTS = {
   stableAfter: 5_000,
   /** Not connected for this long is called offline. */
   offlineAfter: 5_000,
-  /** A request made while not connected waits this long before it is rejected unsent. */
+  /** A request made while not connected waits this long before it is rejected unsent; writes wait in the outbox. */
   sendTimeout: 5_000,
   /** A request that was sent waits this long for its answer. */
   replyTimeout: 30_000,
+  /** Writes that wait without a connection, at most (0: none, they are rejected as other requests are); and that are on
+   * their way at once. */
+  outbox: { limit: 100, sending: 16 },
+  /** A token to say who this is, where there is no session; or a function that gets one, called at each connection.
+   * @type {string | (() => string | Promise<string>) | null} */
+  token: null,
   /** Delays between tries to connect. */
   backoff: { floor: 100, base: 500, cap: 20_000 },
   /** The same after the server found us too fast (close code 4429). */
@@ -41,7 +47,7 @@ export function withDefaults(given) {
   const options = /** @type {any} */ ({ ...DEFAULTS });
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(DEFAULTS, key)) throw new TypeError(`Unknown option "${key}".`);
-    if (value !== undefined) options[key] = typeof value === "object" ? { ...options[key], ...value } : value;
+    if (value !== undefined) options[key] = typeof value === "object" && value !== null ? { ...options[key], ...value } : value;
   }
   return options;
 }

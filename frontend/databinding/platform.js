@@ -1,3 +1,5 @@
+import { newKey } from "./key.js";
+
 /**
  * What the client needs from its surroundings, in one object, so that tests can give their own.
  *
@@ -7,6 +9,7 @@
  * @property {(timer: any) => void} clearTimeout
  * @property {() => number} now  Milliseconds; must go on while the machine sleeps.
  * @property {() => number} random  0 <= n < 1.
+ * @property {() => string} uuid  A random one.
  * @property {(callback: () => void) => void} requestAnimationFrame
  * @property {() => boolean} hidden  Whether the page is hidden: then nothing is painted.
  * @property {() => boolean} online  False if the browser knows that it has no network.
@@ -30,6 +33,7 @@ export function browserPlatform() {
     // Not performance.now(): on some systems it stands still while a laptop sleeps.
     now: () => Date.now(),
     random: () => Math.random(),
+    uuid: newKey,
     requestAnimationFrame: (callback) => void requestAnimationFrame(callback),
     hidden: () => page === null || page.visibilityState === "hidden",
     online: () => globalThis.navigator?.onLine !== false,

@@ -9,7 +9,7 @@ import { NotSentError, RequestError, UnknownOutcomeError } from "./errors.js";
  * @typedef {import("./errors.js").DatabindingError} Failure
  *
  * @typedef {object} Request
- * @property {string} stream
+ * @property {string | null} stream
  * @property {Payload} payload
  * @property {(reply: Reply) => void} resolve
  * @property {(error: Failure) => void} reject

@@ -89,6 +89,11 @@ export class Socket extends Emitter {
     if (this.status.retryAt !== null) this.#try();
   }
 
+  /** What we say we are isn't good any more: as if the server had closed it. */
+  refuse() {
+    this.#end({ code: SESSION_OVER, reason: REASONS[SESSION_OVER] });
+  }
+
   /** End it. */
   close() {
     this.#end({ code: null, reason: null });

@@ -175,7 +175,7 @@ function check(events, keep) {
  * @param {any} other
  * @returns {boolean}
  */
-function same(one, other) {
+export function same(one, other) {
   if (one === other) return true;
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
   const keys = Object.keys(one);

@@ -32,6 +32,7 @@ import { Store } from "./store.js";
  * @property {import("./options.js").Options} options
  * @property {import("./platform.js").Platform} platform
  * @property {(request: import("./requests.js").Request) => void} request
+ * @property {import("./outbox.js").Outbox["add"]} write
  * @property {(frame: object) => boolean} send
  * @property {(stream: Stream) => void} forget
  */
@@ -108,14 +109,16 @@ export class Stream extends Emitter {
   }
 
   /**
-   * Create a row.
+   * Create a row. Like the other writes it waits in the connection's outbox where there is no connection, and is sent again
+   * if its answer is lost: it is stored once.
    *
    * @param {Data} data
-   * @param {Payload} [extra]  Further keys of the payload, as `idempotency_key`.
-   * @returns {Promise<Reply>} its `pk` is the new row's
+   * @param {Payload} [extra]  Further keys of the payload, as an `idempotency_key` of your own.
+   * @returns {Promise<Reply>} its `pk` is the new row's; rejects with a RequestError, or a NotSentError or
+   *     UnknownOutcomeError if it was discarded or the connection is closed for good
    */
   create(data, extra) {
-    return this.request("create", { ...extra, data });
+    return this.#write("create", null, data, extra);
   }
 
   /**
@@ -123,10 +126,10 @@ export class Stream extends Emitter {
    *
    * @param {Pk} pk
    * @param {Data} data
-   * @param {Payload} [extra]  Further keys of the payload, as `expect`.
+   * @param {Payload} [extra]  Further keys of the payload, as `expect`: null, and nothing is expected, also if it is late.
    */
   update(pk, data, extra) {
-    return this.request("update", { ...extra, pk, data });
+    return this.#write("update", pk, data, extra);
   }
 
   /**
@@ -136,11 +139,21 @@ export class Stream extends Emitter {
    * @param {Payload} [extra]  Further keys of the payload, as `expect`.
    */
   delete(pk, extra) {
-    return this.request("delete", { ...extra, pk });
+    return this.#write("delete", pk, {}, extra);
   }
 
   /**
-   * Any action of the binding. Without a connection it waits up to the option `sendTimeout`.
+   * @param {"create" | "update" | "delete"} action
+   * @param {Pk | null} pk
+   * @param {Data} data
+   * @param {Payload} [payload]
+   */
+  #write(action, pk, data, payload = {}) {
+    return this.#link.write({ stream: this.name, action, pk, data, payload }, pk === null ? undefined : this.rows.get(pk));
+  }
+
+  /**
+   * Any action of the binding, as it is: without a connection it waits up to the option `sendTimeout`.
    *
    * @param {string} action
    * @param {Payload} [payload]

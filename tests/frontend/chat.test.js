@@ -1,11 +1,11 @@
 /** The chat's parts that need no page: texts, order, and what isn't sent yet. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newKey } from "../../frontend/chat/key.js";
+import { newKey } from "../../frontend/databinding/key.js";
 import { inOrder, people } from "../../frontend/chat/order.js";
 import { Outbox } from "../../frontend/chat/outbox.js";
 import { parts, problem } from "../../frontend/chat/text.js";
-import { RequestError, UnknownOutcomeError } from "../../frontend/databinding/index.js";
+import { liveWorld } from "./fakes.js";
 
 const links = (text) => parts(text).filter((part) => typeof part !== "string").map(({ text }) => text);
 
@@ -65,67 +65,66 @@ test("who has several pages open is here once", () => {
   assert.deepEqual(people([{ handle: "Bob" }, { handle: "ada" }, { handle: "Bob" }]), ["ada", "Bob"]);
 });
 
-/** A stream that answers as told: `answers` are what `create` resolves or rejects with, in turn. */
-function outboxOf(answers, rows = new Map()) {
-  const created = [];
-  const stream = {
-    rows,
-    state: "idle",
-    async create(data) {
-      created.push(data.key);
-      const answer = answers.shift();
-      if (answer instanceof Error) throw answer;
-    },
-  };
+/** An outbox in a room whose connection is live, and what became of its messages. */
+function room() {
+  const { world, live, ints } = liveWorld([]);
   const states = [];
-  const outbox = new Outbox(stream, ({ state, reason }) => states.push(reason ? `${state}: ${reason}` : state));
+  const outbox = new Outbox(ints, live.outbox, ({ state, reason }) => states.push(reason ? `${state}: ${reason}` : state));
   const written = { key: "k", handle: "Ada", message: "Hello", timestamp: "2026-01-01T00:00:00Z" };
-  return { outbox, stream, created, states, written };
+  const answer = (payload) => {
+    const { request_id: id } = world.socket.payloads("create").at(-1);
+    world.socket.reply(id, { action: "create", ...payload });
+  };
+  return { world, outbox, states, written, answer };
 }
-const refusal = (status, errors) => new RequestError({ response_status: status, errors });
 
 test("what was sent is no longer in the outbox", async () => {
-  const { outbox, written } = outboxOf([null]);
+  const { world, outbox, written, answer } = room();
   const sending = outbox.add(written);
   assert.equal(outbox.messages.get("k").state, "pending");
+  const [{ data, idempotency_key: key }] = world.socket.payloads("create");
+  assert.deepEqual([data, key], [{ key: "k", handle: "Ada", message: "Hello" }, "k"]);
+  answer({ response_status: 201, pk: 1 });
   await sending;
   assert.equal(outbox.messages.size, 0);
 });
 
 test("what is refused says why, and may be sent again or thrown away", async () => {
-  const { outbox, states, written, created } = outboxOf([refusal(429, ["Slowly."]), refusal(400, [{ message: ["No."] }])]);
-  await outbox.add(written);
-  assert.deepEqual(states, ["pending", "failed: Slowly."]);
-  outbox.settle();
-  assert.deepEqual(created, ["k"]);
-  await outbox.send(outbox.messages.get("k"));
-  assert.equal(states.at(-1), "failed: No.");
+  const { outbox, states, written, answer } = room();
+  let sending = outbox.add(written);
+  answer({ response_status: 429, errors: ["Slowly."] });
+  await sending;
+  assert.deepEqual(states, ["failed: Slowly."]);
+  sending = outbox.send(outbox.messages.get("k"));
+  answer({ response_status: 400, errors: [{ message: ["No."] }] });
+  await sending;
+  assert.deepEqual(states.slice(1), ["pending", "failed: No."]);
   outbox.discard(outbox.messages.get("k"));
   assert.equal(outbox.messages.size, 0);
 });
 
 test("what has no answer waits for the connection, and is sent once more then", async () => {
-  const { outbox, stream, states, written, created } = outboxOf([new UnknownOutcomeError("Lost."), null]);
-  await outbox.add(written);
-  assert.deepEqual(states, ["pending", "waiting"]);
-  stream.state = "live";
-  outbox.settle();
-  assert.deepEqual(created, ["k", "k"]);
-  await new Promise(setImmediate);
+  const { world, outbox, states, written, answer } = room();
+  const sending = outbox.add(written);
+  world.socket.end();
+  assert.deepEqual(states, ["waiting"]);
+  world.pass(1000);
+  world.socket.open();
+  assert.deepEqual(states, ["waiting", "pending"]);
+  answer({ response_status: 201, pk: 1 });
+  await sending;
   assert.equal(outbox.messages.size, 0);
 });
 
-test("what had come although its answer was lost isn't sent again", async () => {
-  const rows = new Map([[7, { key: "k" }]]);
-  const { outbox, written, created } = outboxOf([new UnknownOutcomeError("Lost.")], rows);
-  await outbox.add(written);
-  outbox.settle();
-  assert.deepEqual(created, ["k"]);
+test("what waits can be thrown away", async () => {
+  const { world, outbox, states, written } = room();
+  world.socket.end();
+  const sending = outbox.add(written);
+  assert.deepEqual(states, ["waiting"]);
+  outbox.discard(outbox.messages.get("k"));
+  await sending;
   assert.equal(outbox.messages.size, 0);
-});
-
-test("what the server has already, further back than the page looks, counts as sent", async () => {
-  const { outbox, written } = outboxOf([refusal(400, [{ key: ["There is one."] }])]);
-  await outbox.add(written);
-  assert.equal(outbox.messages.size, 0);
+  world.pass(1000);
+  world.socket.open();
+  assert.deepEqual(world.socket.payloads("create"), []);
 });

@@ -14,6 +14,7 @@ export class World {
   #listeners = new Map();
   #frames = [];
   #lastTimer = 0;
+  #lastKey = 0;
 
   constructor() {
     const world = this;
@@ -31,6 +32,7 @@ export class World {
       clearTimeout: (timer) => void this.#timers.delete(timer),
       now: () => this.time,
       random: () => this.luck,
+      uuid: () => `key-${++this.#lastKey}`,
       requestAnimationFrame: (callback) => void this.#frames.push(callback),
       hidden: () => this.isHidden,
       online: () => this.isOnline,

@@ -15,7 +15,7 @@ test("resolves with the reply; by then the rows hold it", async () => {
 test("replies find their requests in any order", async () => {
   const { world, ints } = liveWorld();
   const first = ints.update(1, { value: 2 });
-  const second = ints.update(1, { value: 3 });
+  const second = ints.update(2, { value: 3 });
   world.socket.reply(3, { action: "update", data: "second" });
   world.socket.reply(2, { action: "update", data: "first" });
   assert.equal((await first).data, "first");
@@ -50,7 +50,7 @@ test("a refusal without words still has some", async () => {
 
 test("sent and not answered when the connection is lost: unknown", async () => {
   const { world, ints } = liveWorld();
-  const asked = ints.update(1, { value: 2 });
+  const asked = ints.request("update", { pk: 1, data: { value: 2 } });
   world.socket.end();
   await assert.rejects(asked, { name: "UnknownOutcomeError", message: "Connection lost; unknown whether it was applied." });
   world.pass(1000);
@@ -60,7 +60,7 @@ test("sent and not answered when the connection is lost: unknown", async () => {
 
 test("sent and never answered: unknown", async () => {
   const { world, ints } = liveWorld();
-  const asked = ints.update(1, { value: 2 });
+  const asked = ints.request("update", { pk: 1, data: { value: 2 } });
   for (let n = 0; n < 3; n++) {
     world.pass(10_000);
     world.socket.receive("pong!");
@@ -71,7 +71,7 @@ test("sent and never answered: unknown", async () => {
 test("asked without a connection it waits, and goes after the subscription", async () => {
   const world = new World();
   const ints = world.connect().stream("intval");
-  const asked = ints.update(1, { value: 2 });
+  const asked = ints.request("update", { pk: 1, data: { value: 2 } });
   world.pass(3000);
   world.socket.open();
   assert.deepEqual(world.socket.frames.map(({ payload }) => payload.action), ["subscribe", "update"]);
@@ -84,7 +84,7 @@ test("asked without a connection it waits, and goes after the subscription", asy
 test("asked without a connection for too long it is rejected unsent", async () => {
   const { world, ints } = liveWorld();
   world.socket.end();
-  const asked = ints.update(1, { value: 2 });
+  const asked = ints.request("update", { pk: 1, data: { value: 2 } });
   world.pass(5000);
   await assert.rejects(asked, { name: "NotSentError", message: "Not connected; nothing was sent." });
   world.pass(20_000);
@@ -95,7 +95,7 @@ test("asked without a connection for too long it is rejected unsent", async () =
 test("what waits when the connection is closed for good is rejected at once", async () => {
   const { world, live, ints } = liveWorld();
   world.socket.end();
-  const asked = ints.update(1, { value: 2 });
+  const asked = ints.request("update", { pk: 1, data: { value: 2 } });
   live.close();
   await assert.rejects(asked, { name: "NotSentError" });
 });

@@ -70,3 +70,16 @@ for (const { name, frame, settles } of vectors.server) {
     assert.deepEqual(errors, []);
   });
 }
+
+for (const { name, call, frame, data } of vectors.connection) {
+  test(`connection: ${name}`, async () => {
+    const world = new World();
+    const live = world.connect(call === "connect" ? { token: "TOKEN" } : {});
+    world.socket.open();
+    const answered = call === "connect" ? null : live[call]();
+    await null;
+    assert.deepEqual(world.socket.frames, [frame]);
+    world.socket.reply(1, { ...frame.payload, data }, null);
+    if (answered) assert.deepEqual(await answered, data);
+  });
+}
