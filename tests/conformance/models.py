@@ -2,7 +2,7 @@
 
 import uuid
 
-from django.db import models
+from django.db import connection, models
 
 
 class Model(models.Model):
@@ -104,6 +104,59 @@ class Coded(Model):
     number = models.IntegerField(unique=True, null=True)
 
 
+class Tree(Model):
+    pass
+
+
+class Leaf(Model):
+    """What becomes of it with its trees, the database does by itself."""
+
+    tree = models.ForeignKey(Tree, models.DO_NOTHING, null=True)
+    beside = models.ForeignKey(Tree, models.DO_NOTHING, null=True, related_name="+")
+
+    ddl = """
+        CREATE TABLE conformance_leaf (
+            id integer PRIMARY KEY, name varchar(40) NOT NULL,
+            tree_id bigint REFERENCES conformance_tree ON DELETE CASCADE ON UPDATE CASCADE,
+            beside_id bigint REFERENCES conformance_tree ON DELETE SET NULL
+        )
+    """
+
+
+class Measure(Model):
+    """On PostgreSQL in partitions, by its value."""
+
+    value = models.IntegerField(default=0)
+
+    ddl = """
+        CREATE TABLE conformance_measure (id integer, name varchar(40) NOT NULL, value integer)
+    """
+    if connection.vendor == "postgresql":
+        ddl = f"""{ddl} PARTITION BY RANGE (value);
+            CREATE TABLE conformance_low PARTITION OF conformance_measure
+                FOR VALUES FROM (0) TO (10);
+            CREATE TABLE conformance_high PARTITION OF conformance_measure
+                FOR VALUES FROM (10) TO (20);
+        """
+
+
+class Elsewhere(models.Model):
+    """On PostgreSQL in a schema of its own."""
+
+    name = models.CharField(max_length=40)
+
+    class Meta:
+        managed = False
+        db_table = 'elsewhere"."thing' if connection.vendor == "postgresql" else "elsewhere_thing"
+
+    def __str__(self):
+        return self.name
+
+    ddl = "CREATE TABLE elsewhere_thing (id integer PRIMARY KEY, name varchar(40) NOT NULL)"
+    if connection.vendor == "postgresql":
+        ddl = f"CREATE SCHEMA elsewhere; {ddl.replace('_thing', '.thing')}"
+
+
 class Permit(Model):
     """Says by its name which letters are shown; no relation leads there."""
 
@@ -115,4 +168,5 @@ class Letter(Model):
 #: In an order in which their tables can be made.
 MODELS = [
     *(Site, Room, Tag, Note, Reading, Place, Cafe, Licence, Bar, Paper, Coded, Permit, Letter),
+    *(Tree, Leaf, Measure, Elsewhere),
 ]

@@ -8,7 +8,10 @@ from .models import (
     Bar,
     Cafe,
     Coded,
+    Elsewhere,
+    Leaf,
     Letter,
+    Measure,
     Note,
     Paper,
     Permit,
@@ -22,7 +25,10 @@ from .models import (
 GROUPS = ["everybody"]
 
 #: Streams of rows that show themselves, and of some that show something of others.
-PLAIN = ["note", "pinned", "read", "place", "cafe", "bar", "paper", "coded"]
+PLAIN = [
+    *("note", "pinned", "read", "place", "cafe", "bar", "paper", "coded"),
+    *("leaf", "measure", "elsewhere"),
+]
 DEPENDENT = ["described", "room", "tag", "site", "letter"]
 
 
@@ -83,6 +89,9 @@ def declare():
         "bar": binding_of(Bar),
         "paper": binding_of(Paper),
         "coded": binding_of(Coded),
+        "leaf": binding_of(Leaf),
+        "measure": binding_of(Measure),
+        "elsewhere": binding_of(Elsewhere),
         "described": binding_of(
             Note, watch=["room__name", "room__site", "tags__name"], serialize_data=note_data
         ),

@@ -16,18 +16,22 @@ from typing import NamedTuple
 from django.core.management import call_command
 from django.core.serializers import serialize
 from django.db import connection, connections, transaction
+from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import F
 from django.forms import modelform_factory
 
-from tests.databinding.programs import connect, other_program
+from tests.databinding.programs import connect, other_program, shell_program
 
 from .models import (
     MODELS,
     Bar,
     Cafe,
     Coded,
+    Elsewhere,
+    Leaf,
     Letter,
     Licence,
+    Measure,
     Note,
     Paper,
     Permit,
@@ -37,6 +41,7 @@ from .models import (
     Room,
     Site,
     Tag,
+    Tree,
 )
 
 
@@ -51,7 +56,9 @@ class Write(NamedTuple):
 
 WRITES = []
 
-#: The section of those that are shown by other rows.
+#: Sections; the last one's writes are shown by other rows.
+BY_ITSELF = "What the database does by itself"
+PLACES = "Partitions and schemas"
 DEPENDENT = "Other tables, by `watch`"
 
 
@@ -84,6 +91,12 @@ def begin():
     for name in ("open", "sealed"):
         Letter.objects.create(name=name)
     Permit.objects.create(name="open")
+    rows.tree = Tree.objects.create(name="oak")
+    Leaf.objects.create(pk=1, name="one", tree=rows.tree)
+    Leaf.objects.create(pk=2, name="two", beside=rows.tree)
+    for pk, value in enumerate((1, 2, 11), 1):
+        Measure.objects.create(pk=pk, name="m", value=value)
+    Elsewhere.objects.create(pk=1, name="there")
     rows.paper = Paper.objects.create(name="daily")
     rows.coded, rows.other_coded = (
         Coded.objects.create(code=code, number=number) for code, number in (("a", 1), ("b", 2))
@@ -522,3 +535,125 @@ def copy(rows):
 def another_program(rows):
     connections.close_all()
     other_program("UPDATE conformance_note SET value = 10")
+
+
+@write("SQL", "`psql`, `sqlite3`: the database's own shell")
+def shell(rows):
+    shell_program("UPDATE conformance_note SET value = 11 WHERE name = 'first'")
+
+
+@write("SQL", "`REPLACE`, which removes another row", only="sqlite")
+def replace(rows):
+    sql("REPLACE INTO conformance_coded (code, name, number) VALUES ('z', 'new', 1)")
+
+
+@write("SQL", "`UPDATE OR REPLACE`, which removes another row", only="sqlite")
+def update_or_replace(rows):
+    sql("UPDATE OR REPLACE conformance_coded SET number = 1 WHERE code = 'b'")
+
+
+@write("SQL", "two-phase commit: `COMMIT PREPARED`", only="postgresql")
+def prepared(rows):
+    with closing(connect(autocommit=True)) as other:
+        for statement in (
+            "BEGIN",
+            "UPDATE conformance_note SET value = 12",
+            "PREPARE TRANSACTION 'conformance'",
+            "COMMIT PREPARED 'conformance'",
+        ):
+            other.execute(statement)
+
+
+@write("SQL", "in a migration: `save()` of a historical model")
+def migration(rows):
+    state = ProjectState()
+    state.add_model(ModelState.from_model(Paper))
+    paper = state.apps.get_model("conformance", "Paper").objects.get()
+    paper.name = "weekly"
+    paper.save()
+
+
+@write("SQL", "past the triggers: `session_replication_role = replica`", only="postgresql")
+def past_the_triggers(rows):
+    other_program(
+        "SET session_replication_role = replica", "UPDATE conformance_note SET value = 13"
+    )
+
+
+# What the database does by itself
+
+
+@write(BY_ITSELF, "`ON DELETE CASCADE`")
+def database_cascade(rows):
+    with transaction.atomic():
+        sql("UPDATE conformance_leaf SET beside_id = NULL")
+        sql("DELETE FROM conformance_tree")
+
+
+@write(BY_ITSELF, "`ON DELETE SET NULL`")
+def database_set_null(rows):
+    with transaction.atomic():
+        sql("UPDATE conformance_leaf SET tree_id = NULL")
+        sql("DELETE FROM conformance_tree")
+
+
+@write(BY_ITSELF, "`ON UPDATE CASCADE`")
+def database_update_cascade(rows):
+    with transaction.atomic():
+        sql("UPDATE conformance_leaf SET beside_id = NULL")
+        sql("UPDATE conformance_tree SET id = id + 1000")
+
+
+@write(BY_ITSELF, "a trigger of the project's own")
+def trigger_of_ones_own(rows):
+    update = "UPDATE conformance_note SET value = 14;"
+    if connection.vendor == "sqlite":
+        sql(f"CREATE TRIGGER own AFTER INSERT ON conformance_tree BEGIN {update} END")
+        rest = ["DROP TRIGGER own"]
+    else:
+        sql(
+            "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN {update} RETURN NULL; END $$; "
+            "CREATE TRIGGER own AFTER INSERT ON conformance_tree EXECUTE FUNCTION own()"
+        )
+        rest = ["DROP FUNCTION own CASCADE"]
+    sql("INSERT INTO conformance_tree (name) VALUES ('elm')")
+    sql(*rest)
+
+
+# Tables in parts and places
+
+
+@write(PLACES, "a partitioned table: `update()`", only="postgresql")
+def partitioned_update(rows):
+    Measure.objects.update(name="n")
+
+
+@write(PLACES, "a row that moves to another partition", only="postgresql")
+def partition_left(rows):
+    Measure.objects.filter(pk=1).update(value=12)
+
+
+@write(PLACES, "a partition itself: `UPDATE`", only="postgresql")
+def partition_update(rows):
+    sql("UPDATE conformance_low SET name = 'n'")
+
+
+@write(PLACES, "a partition itself: `TRUNCATE`", only="postgresql")
+def partition_truncate(rows):
+    sql("TRUNCATE conformance_low")
+
+
+@write(PLACES, "a partition attached since: `INSERT`", only="postgresql")
+def partition_attached(rows):
+    sql("CREATE TABLE conformance_later (LIKE conformance_measure)")
+    sql(
+        "ALTER TABLE conformance_measure "
+        "ATTACH PARTITION conformance_later FOR VALUES FROM (20) TO (30)"
+    )
+    sql("INSERT INTO conformance_later VALUES (9, 'n', 25)")
+
+
+@write(PLACES, "a table in another schema: `update()`", only="postgresql")
+def other_schema(rows):
+    Elsewhere.objects.update(name="here")
