@@ -32,4 +32,6 @@ class Demultiplexer(WebSocketDemultiplexer):
     }
 
     def connection_groups(self):
-        return ["intval-updates", "floatval-updates", "boolval-updates", "textval-updates"]
+        groups = ["intval-updates", "floatval-updates", "boolval-updates", "textval-updates"]
+        # Where nothing comes unasked, as it does by a websocket.
+        return groups if "subprotocols" in self.scope else [*groups, "intlimits-updates"]

@@ -10,6 +10,7 @@ DATABASE_URL    a file db.sqlite3 in the checkout by default
 REDIS_URL       the channel layer that carries doorbells between hosts; none by default
 METRICS_TOKEN   what a scraper of /metrics brings; without one nobody is served
 RUN_PERIODIC_JOBS  on by default; off where not the servers, but cron does them
+SAMPLES_RAW, SAMPLES_MINUTES, SAMPLES_HOURS  seconds for which the past of the values is kept
 LOG_LEVEL       INFO by default
 """
 
@@ -61,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "databinding.acting.ActingUserMiddleware",  # whose changes of values are
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -119,9 +121,19 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
+# For how long the past of the values is kept, in seconds: every change, and what it was in each
+# minute and hour.
+
+SAMPLES = {
+    "raw": env.int("SAMPLES_RAW", default=6 * 3600),
+    "minutes": env.int("SAMPLES_MINUTES", default=7 * 86400),
+    "hours": env.int("SAMPLES_HOURS", default=400 * 86400),
+}
+
 # What servers do now and then, once however many they are: functions, and the seconds between.
 
 PERIODIC_JOBS = {
+    "values.jobs.keep_samples": 60,
     "chat.jobs.remove_expired_presence": 5,
     "chat.jobs.remove_empty_rooms": 600,
 }

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from databinding.rest import rest_urls
 from databinding.sse import sse_view
+from values.api import history_urls
 
 from .consumers import Demultiplexer
 from .views import dashboard
@@ -19,6 +20,7 @@ accounts = [
 urlpatterns = [
     path("", dashboard, name="dashboard"),
     path("stream/<str:stream>/events", sse_view(Demultiplexer), name="events"),
+    path("api/values/", include(history_urls(Demultiplexer))),
     path("api/", include(rest_urls(Demultiplexer))),
     path("chat/", include("chat.urls")),
     path("admin/", admin.site.urls),

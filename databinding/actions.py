@@ -23,6 +23,7 @@ from rest_framework import exceptions
 from rest_framework.serializers import ModelSerializer, Serializer
 
 from databinding import idempotency, permission
+from databinding.acting import acting
 from databinding.admission import valid_limit
 from databinding.binding import Binding
 from databinding.conf import settings
@@ -170,7 +171,7 @@ class Actions:
         """A transaction that waits for others only as long as its client would."""
         alias = self.binding.alias()
         try:
-            with transaction.atomic(using=alias):
+            with transaction.atomic(using=alias), acting(self.user):
                 wait_at_most(alias, settings.DATABASE_TIMEOUT)
                 yield
         except DataError:

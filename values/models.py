@@ -193,3 +193,70 @@ class TextValue(Value):
     class Meta(Value.Meta):
         verbose_name = "text"
         verbose_name_plural = "texts"
+
+
+class Kept(models.Model):
+    """What is kept of a value's past; `kind` is the stream of the value whose key `key` is.
+
+    Not a foreign key: the past of a value that was deleted stays until it is old enough.
+    """
+
+    kind = models.CharField(max_length=10)
+    key = models.BigIntegerField()
+    time = models.DateTimeField()
+    #: What it was from then on: a number (1 and 0 for yes and no) or a text; neither: not known.
+    number = models.FloatField(null=True)
+    text = models.CharField(max_length=500, null=True)  # noqa: DJ001  (an empty text is one)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        value = self.number if self.text is None else self.text
+        return f"{self.kind} {self.key} = {value} at {self.time:%Y-%m-%d %H:%M:%S}"
+
+
+class Sample(Kept):
+    """One change of a value. Triggers on the values' tables write it; see `values.samples`."""
+
+    #: The name of the user who wrote it; empty: a program, or nobody knows.
+    who = models.CharField(max_length=150, blank=True, default="", db_default="")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["kind", "key", "time"], name="sample_of_value"),
+            models.Index(fields=["time"], name="sample_by_time"),
+        ]
+
+
+class Summary(Kept):
+    """What a value was in `width` seconds from `time`; there is one where it changed in them.
+
+    `number` or `text` is what it was at their end. Least, most and mean are those of the time for
+    which it was known, `known` seconds.
+    """
+
+    width = models.IntegerField()
+    known = models.FloatField()
+    least = models.FloatField(null=True)
+    most = models.FloatField(null=True)
+    mean = models.FloatField(null=True)
+    count = models.IntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "key", "width", "time"], name="summary_of_value"
+            )
+        ]
+        indexes = [models.Index(fields=["width", "time"], name="summary_by_time")]
+
+
+class SummarisedUntil(models.Model):
+    """How far the summaries of one width go."""
+
+    width = models.IntegerField(primary_key=True)
+    time = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.width} s until {self.time}"

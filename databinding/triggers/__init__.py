@@ -3,11 +3,13 @@
 They are made from the bindings, and kept in step with them by ``migrate``: after every run the
 triggers that should be there are compared with those that are (SQLite drops a table's triggers
 when a migration remakes it), missing and differing ones are made anew, others of ours dropped.
+Apps may have further triggers kept in step with theirs (`also`).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from django.apps import AppConfig
@@ -25,12 +27,40 @@ from databinding.watching import Watch, watches
 _DIALECTS = {"sqlite": sqlite, "postgresql": postgresql}
 
 
+class Further(NamedTuple):
+    """A trigger of an app's own: `body` is run after each `operation` on `table`.
+
+    `body` is SQL of the database at hand. On SQLite it is run for each row and knows ``OLD`` and
+    ``NEW``; on PostgreSQL for each statement, with its rows in ``databinding_old`` and
+    ``databinding_new``, by a function as ours are: with the rights of whoever migrated, and with
+    nothing but ``pg_catalog`` in its search path. Not for partitioned tables.
+    """
+
+    table: str
+    operation: str
+    body: str
+
+
+#: What gives the further triggers of a database.
+Source = Callable[[BaseDatabaseWrapper], Iterable[Further]]
+_sources: list[Source] = []
+
+
+def also(source: Source) -> None:
+    """Keep further triggers in step, too: from an app's ``ready()``."""
+    if source not in _sources:
+        _sources.append(source)
+
+
 class Trigger(NamedTuple):
-    """The SQL that makes it, by what it is known to be as it was made, and for whom it is."""
+    """The SQL that makes it, by what it is known to be as it was made, and for whom it is.
+
+    One of an app's own is for no bound model.
+    """
 
     sql: str
     fingerprint: str
-    bound: str
+    bound: str | None
 
 
 class Drift(NamedTuple):
@@ -54,12 +84,19 @@ def wanted(alias: str) -> dict[str, Trigger]:
         return {}
     connection = connections[alias]
     dialect = _DIALECTS[connection.vendor]
-    return {
+    ours = {
         _name(watch, operation): Trigger(sql, fingerprint, watch.bound)
         # An app may not be migrated yet, or not any more; its tables' turn comes with it.
         for watch, table in _tables(alias)
         if table is not None and table.writable
         for operation, sql, fingerprint in dialect.statements(connection, watch, table, _name)
+    }
+    return ours | {
+        name: Trigger(*dialect.further(connection, further, table, name), None)
+        for source in _sources
+        for further in source(connection)
+        for table in dialect.tables(connection, [further.table]).values()
+        for name in [_named(further.table, further.operation, source.__module__)]
     }
 
 
@@ -83,10 +120,13 @@ def without_triggers(alias: str) -> set[str]:
 
 def _name(watch: Watch, operation: str) -> str:
     # Readable, and distinct also where a table is called like another one's model.
-    described = "\0".join((watch.table, watch.column or "", watch.label))
-    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
+    return _named(watch.table, operation, watch.column or "", watch.label)
+
+
+def _named(of: str, operation: str, *described: str) -> str:
+    digest = hashlib.sha256("\0".join((of, *described)).encode()).hexdigest()[:8]
     # PostgreSQL cuts names after 63 bytes.
-    table = watch.table.encode()[:26].decode(errors="ignore").replace('"', "")
+    table = of.encode()[:26].decode(errors="ignore").replace('"', "")
     return f"databinding_{table}_{operation}_{digest}"
 
 
@@ -134,8 +174,8 @@ def install(alias: str) -> Drift:
     made = [want[name] for name in (*found.missing, *found.differing)]
     # One that is left over from a partition tells that there are rows less.
     left = {_digest(name) for name in found.stale}
-    touched = {one.bound for one in made}
-    touched |= {one.bound for name, one in want.items() if _digest(name) in left}
+    touched = [*made, *(one for name, one in want.items() if _digest(name) in left)]
+    labels = {one.bound for one in touched if one.bound is not None}
     with transaction.atomic(using=alias):
         # Whoever wants to write a table queues behind us while we wait for it.
         wait_at_most(alias, settings.DATABASE_TIMEOUT)
@@ -144,7 +184,7 @@ def install(alias: str) -> Drift:
             drop=(*found.stale, *found.differing),
             create=[trigger.sql for trigger in made],
         )
-        journal.append(alias, [(label, None) for label in sorted(touched)])
+        journal.append(alias, [(label, None) for label in sorted(labels)])
     return found
 
 

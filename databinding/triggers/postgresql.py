@@ -23,6 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from databinding.models import JournalEntry
 
 if TYPE_CHECKING:
+    from databinding.triggers import Further
     from databinding.watching import Watch
 
 _SEARCH_PATH = "pg_catalog, pg_temp"
@@ -98,16 +99,32 @@ def statements(
             places += ((f"t{oid}", oid, part) for oid, part in table.partitions)
         for place, oid, on in places:
             trigger = connection.ops.quote_name(name(watch, place))
-            yield (
-                place,
-                f"CREATE OR REPLACE FUNCTION {schema}.{trigger}() RETURNS trigger "
-                f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} "
-                f"AS $databinding${body}$databinding$; "
-                f"CREATE OR REPLACE TRIGGER {trigger} AFTER {operation.upper()} ON {on} "
-                + ("FOR EACH ROW " if per_row else f"{_REFERENCING[operation]}FOR EACH STATEMENT ")
-                + f"EXECUTE FUNCTION {schema}.{trigger}()",
-                _fingerprint(oid, kind, body),
-            )
+            sql = _made(schema, trigger, operation, on, body, per_row=per_row)
+            yield place, sql, _fingerprint(oid, kind, body)
+
+
+def further(
+    connection: BaseDatabaseWrapper, further: Further, table: Table, name: str
+) -> tuple[str, str]:
+    """The SQL and the fingerprint of a trigger of an app's own."""
+    trigger = connection.ops.quote_name(name)
+    body = f" BEGIN {further.body} RETURN NULL; END "
+    operation = further.operation
+    sql = _made(_schema(connection), trigger, operation, table.name, body, per_row=False)
+    return sql, _fingerprint(table.oid, _TYPES[operation], body)
+
+
+def _made(
+    schema: str, trigger: str, operation: str, table: str, body: str, *, per_row: bool
+) -> str:
+    return (
+        f"CREATE OR REPLACE FUNCTION {schema}.{trigger}() RETURNS trigger "
+        f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} "
+        f"AS $databinding${body}$databinding$; "
+        f"CREATE OR REPLACE TRIGGER {trigger} AFTER {operation.upper()} ON {table} "
+        + ("FOR EACH ROW " if per_row else f"{_REFERENCING[operation]}FOR EACH STATEMENT ")
+        + f"EXECUTE FUNCTION {schema}.{trigger}()"
+    )
 
 
 def _body(

@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from databinding.models import JournalEntry
 
 if TYPE_CHECKING:
+    from databinding.triggers import Further
     from databinding.watching import Watch
 
 _ROWS = {"insert": ("NEW",), "delete": ("OLD",), "update": ("NEW", "OLD")}
@@ -214,6 +215,18 @@ def _differ(columns: Iterable[str]) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
+
+
+def further(
+    connection: BaseDatabaseWrapper, further: Further, table: Table, name: str
+) -> tuple[str, str]:
+    """The SQL and the fingerprint of a trigger of an app's own."""
+    quote = connection.ops.quote_name
+    sql = (
+        f"CREATE TRIGGER {quote(name)} AFTER {further.operation.upper()} "
+        f"ON {quote(further.table)} BEGIN {further.body} END"
+    )
+    return sql, sql
 
 
 def installed(connection: BaseDatabaseWrapper) -> dict[str, str]:

@@ -1,0 +1,267 @@
+"""What was, by HTTP: histories and lists of changes, for whoever may see the value.
+
+    path("api/values/", include(history_urls(Demultiplexer)))
+
+    GET <stream>/<pk>/history/?from=…&to=…&points=…
+    GET <stream>/<pk>/changes/?before=…&limit=…
+    GET <stream>/history/?pk=1,2,3&from=…&to=…&points=…
+
+The binding of the stream is asked as for `retrieve`: who may not see a value learns nothing of its
+past.
+"""
+
+import time
+
+from django.http import Http404
+from django.urls import path
+from django.utils.cache import patch_cache_control
+from rest_framework import exceptions, serializers
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from databinding.actions import Actions
+from databinding.refusals import as_api_exception
+from databinding.websockets import scope_of_page
+from values.models import Sample
+from values.samples.history import history
+from values.samples.kinds import KINDS
+
+#: Points of one answer at most, of all its values together.
+MOST_POINTS = 2_000
+MOST_POINTS_OF_ALL = 20_000
+#: Times are dates of four digits, which every database and every client can say.
+EARLIEST, LATEST = -2_000_000_000, 10_000_000_000
+
+
+class Moment(serializers.DateTimeField):
+    """ISO 8601 with a time zone, or seconds since 1970."""
+
+    def to_internal_value(self, value):
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError):
+            seconds = super().to_internal_value(value).timestamp()
+        if not EARLIEST <= seconds <= LATEST:
+            raise exceptions.ValidationError("This is out of the range of times.")
+        return seconds
+
+
+class RangeSerializer(serializers.Serializer):
+    """A stretch of time, and in how many points it is wanted."""
+
+    to = Moment(required=False, help_text="Its end: ISO 8601, or seconds since 1970. Now.")
+    points = serializers.IntegerField(min_value=1, max_value=MOST_POINTS, default=300)
+
+    def get_fields(self):
+        begin = Moment(required=False, help_text="Its begin. An hour before its end.")
+        return {"from": begin, **super().get_fields()}
+
+    def validate(self, attrs):
+        attrs.setdefault("to", time.time())
+        attrs.setdefault("from", attrs["to"] - 3600)
+        if attrs["from"] >= attrs["to"]:
+            raise exceptions.ValidationError({"from": ["This must be before its end."]})
+        return attrs
+
+
+class KeysSerializer(RangeSerializer):
+    pk = serializers.CharField(help_text="Primary keys, separated by commas.")
+
+    def validate_pk(self, text):
+        try:
+            return list(dict.fromkeys(int(key) for key in text.split(",")))
+        except ValueError:
+            raise exceptions.ValidationError("Enter primary keys, separated by commas.") from None
+
+    def validate(self, attrs):
+        if len(attrs["pk"]) * attrs["points"] > MOST_POINTS_OF_ALL:
+            most = f"At most {MOST_POINTS_OF_ALL} points of all values together."
+            raise exceptions.ValidationError({"points": [most]})
+        return super().validate(attrs)
+
+
+class HistorySerializer(serializers.Serializer):
+    """What a value was, bucket by bucket. Where nothing is known there is null."""
+
+    pk = serializers.IntegerField()
+    step = serializers.FloatField(help_text="Seconds that each point stands for.")
+    source = serializers.ChoiceField(
+        ["samples", "minutes", "hours"], help_text="What the points are made of."
+    )
+    time = serializers.ListField(
+        child=serializers.FloatField(), help_text="Begins of the points, in seconds since 1970."
+    )
+    min = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    max = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    mean = serializers.ListField(
+        child=serializers.FloatField(allow_null=True),
+        help_text="Each value weighed by how long it held.",
+    )
+    last = serializers.ListField(
+        child=serializers.JSONField(allow_null=True),
+        help_text="At the end of each point: a number, true or false, or a text.",
+    )
+    count = serializers.ListField(child=serializers.IntegerField(), help_text="Changes.")
+
+    @staticmethod
+    def of(kind, key, past):
+        return {
+            "pk": key,
+            "step": past.step,
+            "source": past.source,
+            "time": [past.begin + at * past.step for at in range(len(past.buckets))],
+            "min": [bucket.least for bucket in past.buckets],
+            "max": [bucket.most for bucket in past.buckets],
+            "mean": [bucket.mean for bucket in past.buckets],
+            "last": [as_value(kind, bucket.last) for bucket in past.buckets],
+            "count": [bucket.count for bucket in past.buckets],
+        }
+
+
+class HistoriesSerializer(serializers.Serializer):
+    histories = HistorySerializer(many=True)
+
+
+class ChangesRangeSerializer(serializers.Serializer):
+    before = serializers.IntegerField(
+        required=False, min_value=1, help_text="An id: only what came before it."
+    )
+    limit = serializers.IntegerField(min_value=1, max_value=500, default=50)
+
+
+class ChangeSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    time = serializers.DateTimeField()
+    value = serializers.JSONField(
+        allow_null=True, help_text="What it was from then on; null: nothing is known."
+    )
+    who = serializers.CharField(
+        allow_null=True, help_text="The user's name, for staff; null: a program, or not known."
+    )
+
+
+class ChangesSerializer(serializers.Serializer):
+    changes = ChangeSerializer(many=True, help_text="The newest first.")
+
+
+def as_value(kind, value):
+    """As the stream sends it."""
+    if value is None or kind in ("floatval", "textval"):
+        return value
+    return bool(value) if kind == "boolval" else int(value)
+
+
+class PastView(APIView):
+    """What the views of this module have in common: who may see, and what is answered."""
+
+    demultiplexer = None
+    permission_classes = ()  # The binding is asked.
+    query_serializer = None
+
+    def asked(self, request):
+        """What the query says; raises `ValidationError`."""
+        unknown = set(request.query_params) - set(self.query_serializer().fields) - {"format"}
+        if unknown:
+            raise exceptions.ValidationError(
+                {name: ["There is no such parameter."] for name in unknown}
+            )
+        query = self.query_serializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        return query.validated_data
+
+    def see(self, request, stream, *keys):
+        """Raises what the binding's `retrieve` raises of these rows."""
+        if stream not in KINDS:
+            raise Http404
+        scope = scope_of_page(request, {})
+        groups = self.demultiplexer.groups_of_page(scope)
+        binding = self.demultiplexer.binding_of(stream)
+        actions = Actions(binding, request.user, groups, binding.consumer())
+        for key in keys:
+            actions.retrieve(key)
+
+    def handle_exception(self, exc):
+        return super().handle_exception(as_api_exception(exc) or exc)
+
+    def get_authenticate_header(self, request):
+        return super().get_authenticate_header(request) or "Session"
+
+    def finalize_response(self, request, response, *args, **kwargs):
+        response = super().finalize_response(request, response, *args, **kwargs)
+        patch_cache_control(response, private=True, no_store=True)
+        return response
+
+
+class HistoryView(PastView):
+    """What a value was: least, most and mean of each point, and where nothing is known null."""
+
+    query_serializer = RangeSerializer
+    serializer_class = HistorySerializer
+
+    def get(self, request, stream, pk):
+        self.see(request, stream, pk)
+        asked = self.asked(request)
+        found = history(stream, [pk], asked["from"], asked["to"], asked["points"])
+        return Response(HistorySerializer.of(stream, pk, found[pk]))
+
+
+class HistoriesView(PastView):
+    """The same of several values, each in the same points; of those that may be seen."""
+
+    query_serializer = KeysSerializer
+    serializer_class = HistoriesSerializer
+
+    def get(self, request, stream):
+        self.see(request, stream)
+        asked = self.asked(request)
+        seen = []
+        for key in asked["pk"]:
+            try:
+                self.see(request, stream, key)
+            except Http404:
+                continue
+            seen.append(key)
+        found = history(stream, seen, asked["from"], asked["to"], asked["points"])
+        answers = [HistorySerializer.of(stream, key, found[key]) for key in seen]
+        return Response({"histories": answers})
+
+
+class ChangesView(PastView):
+    """The changes of a value one by one, as long as they are kept, the newest first."""
+
+    query_serializer = ChangesRangeSerializer
+    serializer_class = ChangesSerializer
+
+    def get(self, request, stream, pk):
+        self.see(request, stream, pk)
+        asked = self.asked(request)
+        rows = Sample.objects.filter(kind=stream, key=pk).order_by("-time", "-id")
+        if "before" in asked:
+            last = rows.filter(id=asked["before"]).first()
+            if last is None:
+                raise exceptions.ValidationError({"before": ["There is no such change any more."]})
+            rows = rows.filter(time__lte=last.time).exclude(time=last.time, id__gte=last.id)
+        named = request.user.is_staff and request.user.is_active
+        answers = [
+            {
+                "id": row.id,
+                "time": row.time,
+                "value": as_value(stream, row.number if row.text is None else row.text),
+                "who": (row.who or None) if named else None,
+            }
+            for row in rows[: asked["limit"]]
+        ]
+        return Response(ChangesSerializer({"changes": answers}).data)
+
+
+def history_urls(demultiplexer):
+    """The addresses of the pasts of the values that this demultiplexer carries; to be included."""
+
+    def view(of):
+        return of.as_view(demultiplexer=demultiplexer)
+
+    return [
+        path("<str:stream>/history/", view(HistoriesView), name="histories"),
+        path("<str:stream>/<int:pk>/history/", view(HistoryView), name="history"),
+        path("<str:stream>/<int:pk>/changes/", view(ChangesView), name="changes"),
+    ]

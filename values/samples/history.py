@@ -1,0 +1,141 @@
+"""What a value was: any stretch of time, in about as many points as are asked for.
+
+Fine points come from samples, coarse ones from summaries of minutes and hours, where there are
+some, and from samples where there are none yet. What a value holds is known until somebody changes
+it, deletes it, or its source has been silent for too long.
+"""
+
+import time
+from datetime import UTC, datetime
+from itertools import chain
+from typing import NamedTuple
+
+from django.conf import settings
+
+from values.models import Sample, SummarisedUntil, Summary
+from values.samples.kinds import KINDS
+from values.samples.spans import Item, add_up, change, held, step_for, without_holes
+from values.samples.triggers import PATIENCE
+
+MINUTE, HOUR = 60, 3600
+#: Samples that one answer is made of; of more than that, summaries are.
+MOST_SAMPLES = 50_000
+
+
+class History(NamedTuple):
+    """`count` buckets of `step` seconds each, the first of them from `begin`."""
+
+    begin: float
+    step: float
+    #: "samples", "minutes" or "hours": what it is made of.
+    source: str
+    buckets: list
+
+
+def at(seconds):
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def history(kind, keys, begin, end, points):
+    """The histories of these values, by their keys; all in the same buckets.
+
+    Of a value that never was nothing is known.
+    """
+    now = time.time()
+    step = step_for(end - begin, points, _finest(kind, keys, begin, end, now))
+    width = HOUR if step >= HOUR else MINUTE if step >= MINUTE else 0
+    begin = begin // step * step
+    count = max(1, -int((begin - end) // step))
+    end = min(begin + count * step, max(now, begin))
+    items = {key: [] for key in keys}
+    for _, key, item in _items(kind, keys, begin, end, width):
+        items[key].append(item)
+    silent = _silent(kind, keys, now)
+    found = {}
+    for key in keys:
+        until = max(begin, min(end, silent.get(key, end)))
+        whole = without_holes(items[key], begin, until, value_at(kind, key, begin))
+        if until < end:
+            whole = chain(whole, [held(until, end, None)])
+        found[key] = History(begin, step, _SOURCES[width], add_up(whole, begin, step, count))
+    return found
+
+
+_SOURCES = {0: "samples", MINUTE: "minutes", HOUR: "hours"}
+
+
+def _finest(kind, keys, begin, end, now):
+    """The width of the finest that is still there, and not too much of it."""
+    if begin < now - settings.SAMPLES["minutes"]:
+        return HOUR
+    if begin < now - settings.SAMPLES["raw"]:
+        return MINUTE
+    rows = _of(Sample.objects.filter(time__gte=at(begin), time__lt=at(end)), kind, keys)
+    return MINUTE if rows[: MOST_SAMPLES + 1].count() > MOST_SAMPLES else 0
+
+
+def _items(kind, keys, begin, end, width):
+    """Summaries as coarse as will do, as far as there are any, then finer ones, then samples."""
+    marks = dict(SummarisedUntil.objects.values_list("width", "time"))
+    for summary in (HOUR, MINUTE):
+        if summary <= width and summary in marks:
+            until = min(marks[summary].timestamp(), end) // summary * summary
+            if until > begin:
+                yield from summaries(summary, begin, until, kind, keys)
+                begin = until
+    yield from changes(begin, end, kind, keys)
+
+
+def changes(begin, end, kind=None, keys=None):
+    """Kind, key and item of each sample in that time, those of one value after another."""
+    rows = _of(Sample.objects.filter(time__gte=at(begin), time__lt=at(end)), kind, keys)
+    rows = rows.order_by("kind", "key", "time", "id")
+    for found, key, when, number, text in rows.values_list("kind", "key", "time", "number", "text"):
+        yield found, key, change(when.timestamp(), number if text is None else text)
+
+
+def summaries(width, begin, end, kind=None, keys=None):
+    """The same of the summaries of one width."""
+    rows = Summary.objects.filter(width=width, time__gte=at(begin), time__lt=at(end))
+    for row in _of(rows, kind, keys).order_by("kind", "key", "time"):
+        start = row.time.timestamp()
+        last = row.number if row.text is None else row.text
+        yield (
+            row.kind,
+            row.key,
+            Item(start, start + width, row.least, row.most, row.mean, row.known, row.count, last),
+        )
+
+
+def _of(rows, kind, keys):
+    if kind is not None:
+        rows = rows.filter(kind=kind)
+    return rows if keys is None else rows.filter(key__in=keys)
+
+
+def value_at(kind, key, seconds):
+    """What it was at that time, as far as that is kept; else None."""
+    of_value = {"kind": kind, "key": key}
+    # The oldest are forgotten first: where there is a sample, it is the last one.
+    last = Sample.objects.filter(**of_value, time__lte=at(seconds)).order_by("-time", "-id").first()
+    for width in (MINUTE, HOUR):
+        if last is None:
+            before = Summary.objects.filter(**of_value, width=width, time__lte=at(seconds - width))
+            last = before.order_by("-time").first()
+    if last is None:
+        return None
+    return last.number if last.text is None else last.text
+
+
+def _silent(kind, keys, now):
+    """Until when values are known whose source is silent, and that nobody else has set since."""
+    rows = KINDS[kind].objects.filter(
+        pk__in=keys, expected_interval__isnull=False, reported_at__isnull=False
+    )
+    found = {}
+    for pk, interval, reported in rows.values_list("pk", "expected_interval", "reported_at"):
+        until = reported.timestamp() + interval
+        set_since = Sample.objects.filter(kind=kind, key=pk, time__gt=at(until))
+        if now - reported.timestamp() > PATIENCE * interval and not set_since.exists():
+            found[pk] = until
+    return found

@@ -1,0 +1,107 @@
+"""The triggers that write samples: on each value's table, kept in step by `databinding.triggers`.
+
+Every change of `value` is a sample, those between two looks of the relay and two within one
+transaction, too. So is a deletion, after which nothing is known; and a silence: where the source
+said nothing for three times its interval, nothing is known from when the next report was due
+until it came. The clock is the database's.
+"""
+
+from django.db import router
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from databinding.triggers import Further
+from values.models import Sample
+from values.samples.kinds import KINDS
+
+#: Reports that may be missing before nothing is known any more.
+PATIENCE = 3
+
+_COLUMNS = "(kind, key, time, number, text, who)"
+
+
+def samples(connection: BaseDatabaseWrapper):
+    """The triggers that this database should have."""
+    dialect = {"sqlite": _sqlite, "postgresql": _postgresql}[connection.vendor]
+    if Sample._meta.db_table not in connection.introspection.table_names():
+        return  # Not migrated yet.
+    for kind, model in KINDS.items():
+        if router.db_for_write(model) != connection.alias:
+            continue
+        for operation, body in dialect(connection, kind, model._meta.db_table).items():
+            yield Further(model._meta.db_table, operation, body)
+
+
+def _sqlite(connection, kind, table):
+    insert = f"INSERT INTO {connection.ops.quote_name(Sample._meta.db_table)} {_COLUMNS}"
+    # Six decimals, as Django writes them: texts are compared.
+    now = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
+    due = (
+        "strftime('%Y-%m-%d %H:%M:%f', OLD.reported_at, "
+        "printf('+%f seconds', OLD.expected_interval)) || '000'"
+    )
+    value = "NULL, NEW.value" if kind == "textval" else "CAST(NEW.value AS REAL), NULL"
+    silent = (
+        "(julianday(NEW.reported_at) - julianday(OLD.reported_at)) * 86400 "
+        f"> {PATIENCE} * OLD.expected_interval"
+    )
+    other = "OLD.id IS NOT NEW.id"
+    return {
+        "insert": f"{insert} SELECT '{kind}', NEW.id, {now}, {value}, '';",
+        "update": (
+            f"{insert} SELECT '{kind}', OLD.id, {due}, NULL, NULL, '' WHERE {silent}; "
+            f"{insert} SELECT '{kind}', OLD.id, {now}, NULL, NULL, '' WHERE {other}; "
+            f"{insert} SELECT '{kind}', NEW.id, {now}, {value}, '' "
+            f"WHERE OLD.value IS NOT NEW.value OR {other} OR {silent};"
+        ),
+        "delete": f"{insert} SELECT '{kind}', OLD.id, {now}, NULL, NULL, '';",
+    }
+
+
+def _postgresql(connection, kind, table):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT format('%%I.%%I', schema.nspname, class.relname) FROM pg_class AS class "
+            "JOIN pg_namespace AS schema ON schema.oid = class.relnamespace "
+            "WHERE class.oid = to_regclass(%s)",
+            [connection.ops.quote_name(Sample._meta.db_table)],
+        )
+        (samples,) = cursor.fetchone()
+    insert = f"INSERT INTO {samples} {_COLUMNS}"
+    # NEW and OLD are taken. One moment for all rows of a statement.
+    now = "(SELECT clock_timestamp())"
+    who = "coalesce(current_setting('databinding.who', true), '')"
+    value = {
+        "textval": "NULL::float8, now_is.value::text",
+        "boolval": "now_is.value::int::float8, NULL::text",
+    }.get(kind, "now_is.value::float8, NULL::text")
+    silent = (
+        "coalesce(now_is.reported_at - was.reported_at "
+        f"> {PATIENCE} * make_interval(secs => was.expected_interval), false)"
+    )
+    due = "was.reported_at + make_interval(secs => was.expected_interval)"
+    unknown = "NULL::float8, NULL::text"
+    return {
+        "insert": f"{insert} SELECT '{kind}', now_is.id, {now}, {value}, {who} "
+        "FROM databinding_new AS now_is;",
+        "update": (
+            f"{insert} SELECT '{kind}', was.id, {due}, {unknown}, '' "
+            f"FROM databinding_old AS was JOIN databinding_new AS now_is ON now_is.id = was.id "
+            f"WHERE {silent}; "
+            f"{insert} SELECT '{kind}', was.id, {now}, {unknown}, {who} "
+            f"FROM databinding_old AS was "
+            f"WHERE NOT EXISTS (SELECT FROM databinding_new AS now_is WHERE now_is.id = was.id); "
+            f"{insert} SELECT '{kind}', now_is.id, {now}, {value}, {who} "
+            f"FROM databinding_new AS now_is "
+            f"LEFT JOIN databinding_old AS was ON was.id = now_is.id "
+            f"WHERE was.id IS NULL OR was.value IS DISTINCT FROM now_is.value OR {silent};"
+        ),
+        "delete": f"{insert} SELECT '{kind}', was.id, {now}, {unknown}, {who} "
+        "FROM databinding_old AS was;",
+        # It tells no rows: those of which something was known.
+        "truncate": (
+            f"{insert} SELECT '{kind}', last.key, {now}, {unknown}, {who} FROM ("
+            f"SELECT DISTINCT ON (key) key, number, text FROM {samples} "
+            f"WHERE kind = '{kind}' ORDER BY key, time DESC, id DESC"
+            ") AS last WHERE last.number IS NOT NULL OR last.text IS NOT NULL;"
+        ),
+    }
