@@ -33,5 +33,6 @@ class Demultiplexer(WebSocketDemultiplexer):
 
     def connection_groups(self):
         groups = ["intval-updates", "floatval-updates", "boolval-updates", "textval-updates"]
-        # Where nothing comes unasked, as it does by a websocket.
-        return groups if "subprotocols" in self.scope else [*groups, "intlimits-updates"]
+        # Not to clients of old, to whom it would come unasked.
+        offered = self.scope.get("subprotocols", ["databinding"])
+        return [*groups, "intlimits-updates"] if "databinding" in offered else groups

@@ -37,7 +37,7 @@ class IntegerValueBinding(ValueBinding):
 class IntegerLimitsBinding(ValueBinding):
     """What `intval`, which stays as it was, doesn't say of a number: how to read and show it.
 
-    For those who subscribe to it alone: clients that just connect get `intval` as ever.
+    Clients of old, which hear of every stream, are not in its group: they get `intval` as ever.
     """
 
     model = IntegerValue
@@ -52,9 +52,6 @@ class IntegerLimitsBinding(ValueBinding):
     def has_permission(self, user, action, pk):
         # Rows come and go with their names and values.
         return action not in ("create", "delete") and super().has_permission(user, action, pk)
-
-    def groups_for(self, user, groups, parameters):
-        return ["intlimits-updates"]
 
 
 class FloatValueBinding(ValueBinding):

@@ -91,13 +91,13 @@ def wanted(alias: str) -> dict[str, Trigger]:
         if table is not None and table.writable
         for operation, sql, fingerprint in dialect.statements(connection, watch, table, _name)
     }
-    return ours | {
-        name: Trigger(*dialect.further(connection, further, table, name), None)
-        for source in _sources
-        for further in source(connection)
-        for table in dialect.tables(connection, [further.table]).values()
-        for name in [_named(further.table, further.operation, source.__module__)]
-    }
+    for source in _sources:
+        for one in source(connection):
+            for table in dialect.tables(connection, [one.table]).values():
+                name = _named(one.table, one.operation, source.__module__)
+                sql, fingerprint = dialect.further(connection, one, table, name)
+                ours[name] = Trigger(sql, fingerprint, None)
+    return ours
 
 
 def _tables(alias: str) -> list[tuple[Watch, Any]]:

@@ -1,5 +1,12 @@
 from django.db import migrations, models
 
+from databinding import triggers
+
+
+def uninstall(apps, schema_editor):
+    """SQLite renames no table while triggers name one that is gone; migrate makes them again."""
+    triggers.uninstall(schema_editor.connection.alias)
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -67,4 +74,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.RunPython(migrations.RunPython.noop, uninstall),
     ]

@@ -5,7 +5,7 @@ is no sample. `catch_up`, after every ``migrate``, makes good what is still to b
 differs from its last sample gets one.
 """
 
-from django.db import router
+from django.db import connections, router
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
@@ -62,6 +62,9 @@ def _who():
 
 def catch_up(sender, using, **kwargs):
     """Receiver of `post_migrate`, after the triggers are in step."""
+    tables = connections[using].introspection.table_names()
+    if not {model._meta.db_table for model in (Sample, *KINDS.values())} <= set(tables):
+        return  # Not migrated yet, or not any more.
     for kind, model in KINDS.items():
         if router.db_for_write(model) != using or not router.allow_migrate_model(using, Sample):
             continue
