@@ -90,6 +90,7 @@ class Actions:
         `expect` has values by the names of fields, or is asked about the `Answer` that the row
         would be now. A `whole` update must name every field that is required.
         """
+        self._permit_first("update", pk)
         with self._writing():
             # Locked, so that two partial updates of different fields both survive.
             instance = self._visible(pk, lock=True)
@@ -100,6 +101,7 @@ class Actions:
             return self._answer_anew(serializer.instance)
 
     def delete(self, pk: Any, expect: Any = None) -> Key:
+        self._permit_first("delete", pk)
         with self._writing():
             instance = self._visible(pk, lock=True)
             key = self.binding.key(instance)
@@ -152,6 +154,11 @@ class Actions:
         """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
         scope = getattr(self.performer, "scope", None)
         permission.check(self.binding, self.user, action, pk, row=row, scope=scope)
+
+    def _permit_first(self, action: str, pk: Any) -> None:
+        """Who may not write a row waits for nobody's lock, and holds none."""
+        instance = self._visible(pk)
+        self.permit(action, self.binding.key(instance), instance)
 
     def permit_other(self, action: str, pk: Any) -> None:
         """`permit` an action besides the five; classes are asked about the row, if it names one.

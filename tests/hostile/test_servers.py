@@ -10,14 +10,13 @@ may the server's log show a traceback, or its memory grow. How long they wait is
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from statistics import quantiles
 
+import psutil
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import User
@@ -43,10 +42,15 @@ ENDS = {"1000", "4009", "1002", "1003", "1005", "1006", "1007", "1009", "1011", 
 GROWTH = 40
 
 
-def resident(server):
-    """The memory of a server's process, in MB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+class Watched:
+    """What a server's process takes: memory in MB, and its share of a core since the last look."""
+
+    def __init__(self, server):
+        self._process = psutil.Process(server.process.pid)
+        self._process.cpu_percent()
+
+    def __call__(self):
+        return self._process.memory_info().rss / 2**20, self._process.cpu_percent()
 
 
 def worst(delays):
@@ -170,23 +174,27 @@ async def test_honest_clients_notice_nothing(kind, start_server, database):
     async with Honest(server, headers) as honest:
         await asyncio.sleep(1)
         honest.take()
+        watched = Watched(server)
         await asyncio.sleep(QUIET)
-        quiet, before = honest.take(), resident(server)
+        quiet, (before, idle) = honest.take(), watched()
         seen = await attacked(server, database)
-        hostile, after = honest.take(), resident(server)
+        hostile, (after, busy) = honest.take(), watched()
         await honest.rest()
         rows = await stored()
         for page in honest.pages:
             await page.until(rows)
         assert [page.report.connections for page in honest.pages] == [1] * CLIENTS
         assert honest.statuses == {200}
-    print(
-        f"\n{kind}: {seen['sent']} hostile frames in {seen['seconds']:.0f} s, {CLIENTS} pages\n"
-        f"  commit to page, p99: {worst(quiet[0]):.1f} ms quiet, {worst(hostile[0]):.1f} attacked\n"
-        f"  request to reply, p99: {worst(quiet[1]):.1f} ms quiet, {worst(hostile[1]):.1f} attacked\n"
-        f"  memory: {before:.0f} MB quiet, {after:.0f} attacked\n"
-        f"  answers {seen['statuses']}\n  ends {seen['closed']}\n  ways {seen['ways']}"
-    )
+    print(f"\n{kind}: {seen['sent']} hostile frames in {seen['seconds']:.0f} s, {CLIENTS} pages")
+    for name, before_it, under_it in (
+        ("commit to page, p99 ms", worst(quiet[0]), worst(hostile[0])),
+        ("request to reply, p99 ms", worst(quiet[1]), worst(hostile[1])),
+        ("memory MB", before, after),
+        ("processor %", idle, busy),
+    ):
+        print(f"  {name}: {before_it:.0f} quiet, {under_it:.0f} attacked")
+    for name in ("statuses", "closed", "ways"):
+        print(f"  {name}: {seen[name]}")
     assert seen["wrong"] == []
     assert {end for end in seen["closed"] if end.isdigit()} <= ENDS
     assert seen["closed"]["4429"] > 0
