@@ -147,7 +147,8 @@ async def test_classes_judge_rows(binding, hall, ana, monkeypatch):
 
 
 async def test_what_classes_are_shown(binding, hall, ana, monkeypatch):
-    """Method, action, key and model as a view of Django REST framework has them."""
+    """Method, action, key and model as a view of Django REST framework has them; where a row is
+    locked, they are asked before that, and about the row as it is then."""
     monkeypatch.setattr(binding, "permission_classes", [Watching])
     Watching.seen.clear()
     await statuses(ana, hall)
@@ -160,11 +161,9 @@ async def test_what_classes_are_shown(binding, hall, ana, monkeypatch):
         "red",
         ("POST", "rest", {}, Hall),
         ("POST", "create", {}, Hall),
-        ("PATCH", "update", one, Hall),
-        "red",
+        *[("PATCH", "update", one, Hall), "red"] * 2,
         ("GET", "subscribe", {}, Hall),
-        ("DELETE", "delete", one, Hall),
-        "red",
+        *[("DELETE", "delete", one, Hall), "red"] * 2,
     ]
 
 
