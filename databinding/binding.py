@@ -64,6 +64,9 @@ class Binding:
     #: Rows in a window, unless the client asks for another ``limit``, up to `max_limit`.
     limit: ClassVar[int] = 50
     max_limit: ClassVar[int] = 1_000
+    #: Of constant groups alone: no rows are held or sent to begin with, a subscription is told of
+    #: what changes from then on.
+    changes_only: ClassVar[bool] = False
     #: A Django REST framework serializer class: what a client may say when it subscribes.
     parameters: ClassVar[type[Any] | None] = None
     #: Seconds after which the rows are asked anew, whatever the journal says, and what differs is

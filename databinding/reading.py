@@ -268,6 +268,8 @@ class Reader:
 
     def page(self, form: Form, after: Key | None, size: int) -> list[Row]:
         """The next rows by primary key of a binding whose rows are all in the same groups."""
+        if form.binding.changes_only:
+            return []
 
         def ask() -> QuerySet[Any]:
             rows = form.queryset().order_by("pk")
@@ -301,6 +303,7 @@ class Reader:
         constant = form.binding.constant_groups()
         if constant is not None and not constant.isdisjoint(groups) and form.sees_all():
             large = any(isinstance(members, RecentMembers) for members in rows.groups.values())
+            large = large or form.binding.changes_only
             if large or self._guarded(lambda: form.queryset().count()) > settings.GROUP_LIMIT:
                 return {group: None if group in constant else [] for group in groups}
         found: dict[str, list[tuple[Key, str]] | None] = {group: [] for group in groups}

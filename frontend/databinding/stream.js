@@ -19,6 +19,8 @@ import { Store } from "./store.js";
  *
  * @typedef {object} StreamEvents
  * @property {ChangeEvent} change  Rows changed, or a snapshot came.
+ * @property {{pks: Pk[], reset: boolean}} named  A frame named these rows, whether or not any was held here or differs;
+ *     reset: a snapshot came, of which only what was held before can be told.
  * @property {{state: StreamState, error: Error | null}} state
  * @property {Error} error  An error frame without a request_id, a refused subscription, a malformed frame.
  * @property {Payload} message  Anything else that the server sends on this stream.
@@ -291,6 +293,8 @@ export class Stream extends Emitter {
     }
     if (change && (change.reset || change.created.length || change.updated.length || change.deleted.length))
       this.emit("change", { ...change, resumed });
+    if (change && (change.reset || payload.events.length))
+      this.emit("named", { pks: change.reset ? [] : payload.events.map((/** @type {{pk: Pk}} */ { pk }) => pk), reset: change.reset });
     if (cursor && this.#granted) this.#moved();
     if (cursor !== undefined) this.#pacer.applied();
   }
