@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "databinding",
+    "databinding.admin",
     "values",
     "chat",
     "dashboard",

@@ -29,4 +29,5 @@ RUN_PERIODIC_JOBS = False
 INSTALLED_APPS = [
     *INSTALLED_APPS,
     *("tests.talk", "tests.shapes", "tests.conformance", "tests.writing", "tests.elsewhere"),
+    "tests.office",
 ]

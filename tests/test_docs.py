@@ -7,6 +7,7 @@ import pytest
 from django.core.management import get_commands
 
 from databinding import checks
+from databinding.admin import checks as admin_checks
 from databinding.conf import DEFAULTS
 from databinding.metrics import FAMILIES
 from databinding.protocol import CloseCode
@@ -31,11 +32,13 @@ def test_every_setting_is_documented_with_its_default():
 
 
 def test_every_check_is_documented():
-    """The page of the checks and the module's docstring name the same ids as the code."""
-    used = set(re.findall(r'id="(databinding\.\w+)"', text("databinding/checks.py")))
-    page = text("docs/reference/checks.md")
-    assert set(re.findall(r"databinding\.[EW]\d+", page)) == used
-    assert set(re.findall(r"databinding\.[EW]\d+", checks.__doc__)) == used
+    """The page of the checks and the modules' docstrings name the same ids as the code."""
+    page, every = text("docs/reference/checks.md"), set()
+    for module in (checks, admin_checks):
+        used = set(re.findall(r'id="(databinding\.\w+)"', Path(module.__file__).read_text()))
+        assert set(re.findall(r"databinding\.[EW]\d+", module.__doc__)) == used
+        every |= used
+    assert set(re.findall(r"databinding\.[EW]\d+", page)) == every
 
 
 def test_every_close_code_is_documented():

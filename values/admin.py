@@ -1,9 +1,11 @@
 from django.contrib import admin
 
+from databinding.admin import LiveAdminMixin
+
 from .models import LIMITS, BooleanValue, FloatValue, IntegerValue, TextValue
 
 
-class ValueAdmin(admin.ModelAdmin):
+class ValueAdmin(LiveAdminMixin, admin.ModelAdmin):
     """What the kinds have in common: name and value, the value edited in the list."""
 
     list_display = ["name", "value"]

@@ -1,22 +1,11 @@
+import { standing } from "../databinding/standing.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
 import { formatClock } from "./format.js";
 
-/**
- * How things stand, in words: of the connection, and of the stream on it. Pure.
- *
- * @typedef {"connecting" | "catching up" | "live" | "reconnecting" | "offline" | "ended" | "refused"} Standing
- *
- * @param {import("../databinding/socket.js").StateEvent} connection
- * @param {import("../databinding/stream.js").StreamState} stream
- * @returns {Standing}
- */
-export function standing(connection, stream) {
-  if (connection.state === "closed") return "ended";
-  if (connection.state !== "live") return connection.state;
-  if (stream === "refused" || stream === "live") return stream;
-  return "catching up";
-}
+export { standing };
+
+/** @typedef {import("../databinding/standing.js").Standing} Standing */
 
 /** @type {Record<Standing, {icon: string, word: string}>} */
 const LOOKS = {

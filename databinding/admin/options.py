@@ -1,0 +1,286 @@
+"""`LiveAdminMixin`: what it adds to a `ModelAdmin`, in the admin's own templates.
+
+Change list: rows are kept as a reload would show them, `live_view` renders those that changed.
+Change form and `list_editable`: saving never overwrites somebody's newer version without asking
+(`databinding.admin.merging`), whether the page has JavaScript or not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.checks import CheckMessage
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connections, router, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_POST
+
+from databinding.admin import checks
+from databinding.admin.merging import BASE, BaseField, lock, merging, merging_formset
+
+if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
+
+    _Base = ModelAdmin[Any]
+else:
+    _Base = object
+
+#: Rows that one request may ask for.
+MOST = 2_000
+
+
+class LiveAdminMixin(_Base):
+    """Put before `ModelAdmin`; its model must have a binding, which captures its changes.
+
+    @admin.register(IntegerValue)
+    class IntegerValueAdmin(LiveAdminMixin, admin.ModelAdmin):
+        list_display = ["name", "value"]
+    """
+
+    #: Where the websocket is; None: ``live/`` below the index of the admin.
+    live_url: str | None = None
+    #: Where `get_queryset` hides rows, pages aren't told the primary keys of those, for which the
+    #: keys of all others are held in memory. False: they may be told, as is wise for huge tables.
+    live_hides_keys: bool = True
+
+    # Pages
+
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(
+            css={"all": ["databinding/admin/live.css"]},
+            js=[_Module("databinding/admin/live.js")],  # type: ignore[list-item]
+        )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        if request.method == "POST" and "_save" in request.POST:
+            # The rows are read, locked and saved in one transaction.
+            with transaction.atomic(using=router.db_for_write(self.model)):
+                response = super().changelist_view(request, extra_context)
+        else:
+            response = super().changelist_view(request, extra_context)
+        return self._with_list(request, response)
+
+    def _with_list(self, request: HttpRequest, response: Any) -> Any:
+        context = getattr(response, "context_data", None)
+        cl = context.get("cl") if context else None
+        if context is None or cl is None or "media" not in context:
+            return response
+        bound = cl.formset is not None and cl.formset.is_bound
+        if bound:
+            # What is asked about stands beside its row, wherever that would be listed by now.
+            cl.result_list = [form.instance for form in cl.formset.forms]
+        said = {"pks": [str(row.pk) for row in cl.result_list], "bound": bound}
+        context["media"] += self._page(request, "list", said)
+        return response
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        form, instance = context["adminform"].form, context.get("original")
+        if instance is not None and context.get("object_id") is not None:
+            if self.has_change_permission(request, instance):
+                _put_base(context["adminform"], form)
+            said = {"pk": str(instance.pk), "bound": form.is_bound}
+            context["media"] = context["media"] + self._page(request, "form", said)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _page(self, request: HttpRequest, kind: str, said: dict[str, Any]) -> forms.Media:
+        """What the page's script has to know."""
+        site = self.admin_site.name
+        live = reverse(self._live_name(), current_app=site)
+        index = reverse("admin:index", current_app=site)
+        user: Any = request.user
+        said = {
+            "kind": kind,
+            "stream": self.live_stream(),
+            "socket": self.live_url or f"{index}live/",
+            "rows": live,
+            "gone": f"{live}gone/",
+            "list": reverse(self._live_name("changelist"), current_app=site),
+            "user": user.get_short_name() or user.get_username(),
+            **said,
+        }
+        return forms.Media(js=[_Data(said)])  # type: ignore[list-item]
+
+    def _live_name(self, view: str = "live") -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{view}"
+
+    def live_stream(self) -> str:
+        """The name of this admin's stream."""
+        return f"{self.admin_site.name}:{self.opts.label_lower}"
+
+    # Rows, as the change list shows them to this user
+
+    def get_urls(self) -> list[Any]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_live"
+        ours = [
+            path("live/", self.admin_site.admin_view(self.live_view), name=name),
+            path("live/gone/", self.admin_site.admin_view(self.gone_view), name=f"{name}_gone"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    @method_decorator([require_POST, csrf_protect])
+    def live_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The rows with the primary keys that are asked for, of the list that the query names.
+
+        Its query string is the change list's own. It writes nothing; the keys are too many for
+        an address.
+        """
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        try:
+            asked = [str(pk) for pk in json.loads(request.body)["pks"]][:MOST]
+            validate = self.opts.pk.to_python
+            pks = [validate(pk) for pk in asked]
+            cl = self.get_changelist_instance(request)
+        except (ValueError, KeyError, TypeError, ValidationError, IncorrectLookupParameters):
+            return JsonResponse({"error": "This isn't a list of rows."}, status=400)
+        page = [str(row.pk) for row in cl.result_list]
+        cl.result_list = list(cl.queryset.filter(pk__in=pks))
+        there = {str(row.pk) for row in cl.result_list}
+        gone = [pk for pk in asked if pk not in there]
+        others = self.get_queryset(request).filter(pk__in=gone).values_list("pk", flat=True)
+        tokens: dict[str, str] = {}
+        cl.formset = None
+        if cl.list_editable and self.has_change_permission(request):
+            formset = self.get_changelist_formset(request)(queryset=_Fixed(cl.result_list))
+            cl.formset, tokens = formset, formset.live_tokens()
+        said = {
+            "html": _render_rows(cl),
+            "pks": [str(row.pk) for row in cl.result_list],
+            "tokens": tokens,
+            # Those that are there but not in the list; the rest of what is missing is deleted.
+            "left": [str(pk) for pk in others],
+            "page": page,
+            "count": cl.result_count,
+        }
+        response = JsonResponse(said)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @method_decorator([require_POST, csrf_protect])
+    def gone_view(self, request: HttpRequest) -> HttpResponseBase:
+        """A page of this user is left."""
+        from databinding.admin.models import Presence
+
+        try:
+            user: Any = request.user
+            key = request.POST.get("key", "")
+            Presence.objects.filter(user=user, key=key).delete()
+        except ValidationError:
+            return HttpResponse(status=400)
+        return HttpResponse(status=204)
+
+    # Saving
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        alias = router.db_for_write(self.model)
+        if found is None or request.method != "POST" or not connections[alias].in_atomic_block:
+            return found
+        # Read anew once it is locked: what the form is compared with is what it would overwrite.
+        lock(self.model, [found.pk])
+        return super().get_object(request, object_id, from_field)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is None or not change:
+            return form
+        return merging(form, request.POST.get(BASE))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        merge = getattr(form, "merge", None)
+        if merge is not None and merge.kept and form.prefix is None:
+            text = _("Kept as others have changed it meanwhile: %s.") % merge.kept_labels()
+            self.message_user(request, text, messages.INFO)
+
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return merging_formset(super().get_changelist_formset(request, **kwargs), labels=True)
+
+    def get_formsets_with_inlines(self, request: HttpRequest, obj: Any = None) -> Iterator[Any]:
+        for formset, inline in super().get_formsets_with_inlines(request, obj):
+            yield merging_formset(formset), inline
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return [*super().check(**kwargs), *checks.check_live_admin(self)]
+
+
+def _put_base(adminform: Any, form: Any) -> None:
+    """A hidden field with the form's base, in a fieldset of its own: every template shows those."""
+    form.fields[BASE] = BaseField(form)
+    hidden = (None, {"fields": [BASE], "classes": ["hidden"]})
+    adminform.fieldsets = [*adminform.fieldsets, hidden]
+
+
+def _render_rows(cl: ChangeList) -> str:
+    """The table of a change list's rows, in whatever template the project has for it."""
+    from django.contrib.admin.templatetags.admin_list import result_list
+
+    app, model = cl.opts.app_label, cl.opts.model_name
+    name = "change_list_results.html"
+    templates = [f"admin/{app}/{model}/{name}", f"admin/{app}/{name}", f"admin/{name}"]
+    return render_to_string(templates, result_list(cl))
+
+
+class _Fixed(list[Any]):
+    """Rows that are read already, as a formset asks for them."""
+
+    ordered = True
+    db = None
+
+    def all(self) -> _Fixed:
+        return self
+
+
+class _Module:
+    """A script of the library, as a module."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __html__(self) -> SafeString:
+        from django.templatetags.static import static
+
+        return format_html('<script type="module" src="{}"></script>', static(self.name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Module) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+#: What Django's `json_script` escapes, so that no value can end the element.
+_ESCAPES = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\\u0026"}
+
+
+class _Data:
+    """JSON in the page, for its script."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.text = json.dumps(said).translate(_ESCAPES)
+
+    def __html__(self) -> SafeString:
+        text = mark_safe(self.text)
+        return format_html('<script type="application/json" id="live-admin">{}</script>', text)

@@ -1,0 +1,10 @@
+"""The project's settings with the office."""
+
+import os
+
+os.environ.setdefault("SECRET_KEY", "for tests only")
+
+from dashboard.settings import *  # noqa: F403
+from dashboard.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.office"]
