@@ -3,6 +3,7 @@ from rest_framework.serializers import ModelSerializer, SerializerMethodField
 from databinding.websockets import WebsocketBinding, WebSocketDemultiplexer
 
 from .models import Booking, Hall
+from .notes import NoteBinding  # noqa: F401  (of docs/reference/permissions.md)
 
 
 class Everybody:

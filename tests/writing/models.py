@@ -1,5 +1,6 @@
 """Models with rules that the database keeps, for what is written from outside."""
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -53,3 +54,14 @@ class Locker(models.Model):
 
     def __str__(self):
         return str(self.hall_id)
+
+
+class Note(models.Model):
+    """Its owner's, who may share it with all others to read."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    text = models.CharField(max_length=200)
+    shared = models.BooleanField(default=False)
+
+    def __str__(self):
+        return self.text
