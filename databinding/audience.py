@@ -76,6 +76,10 @@ class Audience:
         self._page: tuple[str, Standing, str] | None = None
         self._snapshots: dict[str, Snapshot] = {}
 
+    def is_of(self, form: Form, groups: tuple[Group, ...]) -> bool:
+        """Is it that of these groups, seen in this form?"""
+        return self.form == form and self.groups == groups
+
     @property
     def users(self) -> int:
         """Subscriptions, in whatever event loop, that need the groups to stay loaded."""

@@ -41,6 +41,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "IDEMPOTENCY_RETENTION": 86_400.0,
     # Seconds after which a quiet client gets a fresh cursor, if the journal has grown meanwhile.
     "CURSOR_INTERVAL": 60.0,
+    # Seconds between looks whether open connections' sessions have ended or rights have changed.
+    "RIGHTS_INTERVAL": 2.0,
     # Seconds to wait for the database before a request is answered 503.
     "DATABASE_TIMEOUT": 10.0,
     # Largest frame that a client may send, in characters; a larger one closes with 1009.

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from channels.sessions import InstanceSessionWrapper
 
 from databinding.conf import settings
+from databinding.protocol import CloseCode
 from databinding.tally import HubTally
 
 logger = logging.getLogger("databinding")
@@ -49,8 +50,8 @@ class Connection:
         #: A frame is on its way and the client doesn't read.
         self.blocked = False
         self.closed = False
-        #: The client doesn't read, and whoever opened this is cancelled for it.
-        self.gave_up = False
+        #: Why whoever opened this was cancelled.
+        self.ended: CloseCode | None = None
         self._owner = asyncio.current_task()
         self.subscriptions: set[Sender] = set()
         self._replies: deque[str] = deque()
@@ -131,12 +132,17 @@ class Connection:
         def give_up() -> None:
             if self._task is task:
                 logger.info("Closing a classic client that doesn't read.")
-                self.stop()
-                self.gave_up = True
-                if self._owner is not None:
-                    self._owner.cancel()
+                self.end(CloseCode.NOT_READING)
 
         self._loop.call_later(seconds, give_up)
+
+    def end(self, code: CloseCode) -> None:
+        """Send nothing more; whoever opened this is cancelled, and closes the socket."""
+        if self.ended is None:
+            self.stop()
+            self.ended = code
+            if self._owner is not None:
+                self._owner.cancel()
 
     def _failed(self, error: Exception) -> None:
         # Whatever a server raises, it concerns this connection alone.

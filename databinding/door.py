@@ -19,11 +19,12 @@ from databinding.connection import Connection
 from databinding.hub import Hub
 from databinding.identity import current_user
 from databinding.inbound import BindingConsumer, consumer_class_for
-from databinding.passes import Joined
+from databinding.passes import Joined, names_of
 from databinding.protocol import FrameError, Request
 from databinding.reading import DATABASE_AWAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
+from databinding.rights import rights_of
 from databinding.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Session(Protocol):
     hub: Hub
     waiting: int
     joining: int
+    rights: str | None
 
     def known_user(self) -> AbstractBaseUser | AnonymousUser | None: ...
 
@@ -72,6 +74,10 @@ class Door:
         self._classic: Subscription | None = None
         self._requests: deque[Request] = deque()
         self._worker: asyncio.Task[None] | None = None
+        # What the client said when it subscribed, beside cursor and window.
+        self._said: Mapping[str, Any] = {}
+        # Nobody is let in by rights that are being looked up anew meanwhile.
+        self._admitting = asyncio.Lock()
 
     # From the client
 
@@ -158,27 +164,43 @@ class Door:
             raise self._error(request, 429, "Too many snapshots are on their way; try again.")
         self.session.joining += 1
         try:
-            place = await self._place(body)
-            joined = await self.session.hub.join(
-                place.form, place.groups, self.stream, limit=place.limit, cursor=cursor
-            )
+            async with self._admitting:
+                place = await self._place(body)
+                joined = await self._join(place, cursor=cursor)
+                self._said = body
+                subscription = self._move(place, joined, window)
         except (DatabaseAway, exceptions.APIException) as error:
             refused = as_api_exception(error)
             assert refused is not None
             raise self._error(request, refused.status_code, refused.detail) from None
         finally:
             self.session.joining -= 1
-        self.groups = place.groups
         self.session.end_classic()
-        if self.subscription is not None:
-            self.subscription.end()
-        subscription = self._subscription(joined, window=window)
-        self.subscription = subscription
         data = {"resumed": joined.resumed}
         await self.reply(
             protocol.reply(self.stream, protocol.SUBSCRIBE, request.request_id, data=data)
         )
         subscription.start()
+
+    async def _join(
+        self, place: Place, *, cursor: str | None = None, classic: bool = False
+    ) -> Joined:
+        return await self.session.hub.join(
+            place.form,
+            place.groups,
+            self.stream,
+            limit=place.limit,
+            cursor=cursor,
+            classic=classic,
+        )
+
+    def _move(self, place: Place, joined: Joined, window: int | None) -> Subscription:
+        """Have this place instead of the one before, if there was one."""
+        self.groups = place.groups
+        if self.subscription is not None:
+            self.subscription.end()
+        self.subscription = self._subscription(joined, window=window)
+        return self.subscription
 
     def _subscription(
         self, joined: Joined, *, window: int | None = None, classic: bool = False
@@ -194,18 +216,24 @@ class Door:
         )
 
     async def _unsubscribe(self, request: Request) -> None:
+        self._leave()
+        self.session.end_classic()
+        await self.reply(protocol.reply(self.stream, protocol.UNSUBSCRIBE, request.request_id))
+
+    def _leave(self) -> None:
         if self.subscription is not None:
             self.subscription.end()
             self.subscription = None
-            self.groups = self.session.groups
-        self.session.end_classic()
-        await self.reply(protocol.reply(self.stream, protocol.UNSUBSCRIBE, request.request_id))
+        self.groups = self.session.groups
 
     async def _place(self, said: Mapping[str, Any]) -> Place:
         known = self.session.known_user()
 
         def ask() -> Place:
             user = known if known is not None else current_user(self.session.scope)
+            if self.session.rights is None:
+                # Before they are made use of: what changes from now on is seen.
+                self.session.rights = rights_of([user]).get(user.pk, "")
             return admit(self.binding, user, self.session.groups, said, self.session.scope)
 
         try:
@@ -218,6 +246,80 @@ class Door:
                 raise
             raise refused from error
         return place
+
+    # When rights have changed
+
+    async def renew(self) -> None:
+        """Show what the connection's user may see now. Raises `DatabaseAway`."""
+        async with self._admitting:
+            await self._renew_classic()
+            before = self.subscription
+            if before is None:
+                self.groups = self.session.groups
+                return
+            try:
+                place = await self._place(self._said)
+                if self._is_at(before, place):
+                    # The same key, by which others may be meant now.
+                    before.relay.reread(before.audience.form)
+                    return
+                joined = await self._join(place)
+            except DatabaseAway:
+                raise
+            except Exception as error:
+                await self._take_back(error)
+                return
+            in_flight = before.in_flight
+            after = self._move(place, joined, before.window)
+            after.in_flight = in_flight
+        after.start()
+
+    async def _renew_classic(self) -> None:
+        before = self._classic
+        if before is None:
+            return
+        place = joined = None
+        try:
+            place = await self._place({})
+            if self._is_at(before, place):
+                before.relay.reread(before.audience.form)
+                return
+            joined = await self._join(place, classic=True)
+        except DatabaseAway:
+            raise
+        except exceptions.APIException:
+            pass
+        except Exception:
+            logger.exception("Stream %s: what a user may see can't be told.", self.stream)
+        after = None if joined is None else joined.audience
+        events = await self.session.hub.ask(
+            before.relay, lambda this: this.between(before.audience, after)
+        )
+        self.end_classic()
+        for event in events:
+            await self.reply(protocol.classic(self.stream, event, self.binding.label()))
+        if joined is not None:
+            self._classic = self._subscription(joined, classic=True)
+            self._classic.start()
+
+    @staticmethod
+    def _is_at(subscription: Subscription, place: Place) -> bool:
+        form, groups, limit = place
+        return subscription.audience.is_of(form, names_of(form.binding, groups, limit))
+
+    async def _take_back(self, error: Exception) -> None:
+        """What was shown isn't this user's to see any more."""
+        refused = as_api_exception(error)
+        if refused is None:
+            logger.error(
+                "Stream %s: what a user may see can't be told.", self.stream, exc_info=error
+            )
+            refused = exceptions.APIException("Something went wrong on the server.")
+        self._leave()
+        detail = refused.detail
+        errors = detail if isinstance(detail, list) else [detail]
+        await self.reply(protocol.nothing(self.stream))
+        await self.reply(protocol.ended(self.stream, refused.status_code, errors))
 
     def _error(self, request: Request, status: int, detail: Any) -> FrameError:
         return FrameError(
@@ -250,9 +352,7 @@ class Door:
     async def join_classic(self) -> None:
         try:
             place = await self._place({})
-            joined = await self.session.hub.join(
-                place.form, place.groups, self.stream, limit=place.limit, classic=True
-            )
+            joined = await self._join(place, classic=True)
         except exceptions.APIException:
             return  # Not for this user, or not without parameters, which classic frames can't have.
         except DatabaseAway:

@@ -20,6 +20,7 @@ from databinding.form import Form
 from databinding.passes import Joined, Pass
 from databinding.relay import DatabaseAway, Relay, Wants, relay_for
 from databinding.tally import HubTally
+from databinding.vigil import Vigil
 
 logger = logging.getLogger("databinding")
 
@@ -75,6 +76,8 @@ class Hub:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.tally = HubTally()
+        #: Looks whether connections' rights have changed.
+        self.vigil = Vigil(loop)
         self._connections: set[Connection] = set()
         self._subscriptions: dict[Audience, set[Subscriber]] = {}
         #: Seconds that it took to send the last news to all who may be sent them.

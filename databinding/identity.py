@@ -11,13 +11,10 @@ All of these ask the database; not for an event loop.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from importlib import import_module
+from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings as django_settings
-from django.contrib.auth import get_user, get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
@@ -26,6 +23,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, TokenAuthentication
 from rest_framework.request import Request
 
+from databinding.accounts import users_of
 from databinding.conf import settings
 
 if TYPE_CHECKING:
@@ -89,36 +87,20 @@ def current_user(scope: Scope) -> User:
             return _by_headers(request_of(scope)) or AnonymousUser()
         except _REFUSED:
             return AnonymousUser()
-    session = scope.get("session")
-    if session is not None:
-        request = HttpRequest()
-        engine = import_module(django_settings.SESSION_ENGINE)
-        request.session = engine.SessionStore(session.session_key)
-        return get_user(request)
-    user = scope.get("user")
-    if user is None or not user.is_authenticated:
-        return AnonymousUser()
-    # Some other middleware said who it is; it stays so for as long as the account is active.
-    found = user.__class__._default_manager.filter(pk=user.pk).first()
-    return found if found is not None and found.is_active else AnonymousUser()
+    (user,) = users_of([scope])
+    return user
 
 
-def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:
-    """Users as they are now, by primary key."""
-    model = get_user_model()
-    return model._default_manager.in_bulk(keys)  # By parts, where the database needs that.
-
-
-def current_users(scopes: Iterable[Scope]) -> list[User]:
-    """`current_user` of each; those that came by the same session or token are asked once."""
+def current_users(scopes: Sequence[Scope]) -> list[User]:
+    """`current_user` of each; those that came by the same token are asked once."""
     known: dict[Hashable, User] = {}
-    users = []
     for scope in scopes:
         brought = credentials(scope)
-        if brought not in known:
+        if scope.get(_BY_HEADERS) and brought not in known:
             known[brought] = current_user(scope)
-        users.append(known[brought])
-    return users
+    others = [scope for scope in scopes if not scope.get(_BY_HEADERS)]
+    known.update(zip(map(credentials, others), users_of(others), strict=True))
+    return [known[credentials(scope)] for scope in scopes]
 
 
 def credentials(scope: Scope) -> Hashable:

@@ -13,7 +13,7 @@ from databinding import protocol
 from databinding.audience import Audience, Chunk, Frames, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
-from databinding.difference import DELETE, UPDATE, Event, Group, Key, Window
+from databinding.difference import CREATE, DELETE, UPDATE, Event, Group, Key, Window
 from databinding.form import Form, UserKey
 from databinding.holdings import Holdings
 from databinding.journal import Keys, State
@@ -119,6 +119,18 @@ class Pass:
             audience.doors[stream, classic] += 1
         audience.form.users[form.user_key] += 1
         return joined._replace(user=form.user_key)
+
+    def between(self, before: Audience, after: Audience | None) -> list[Event]:
+        """What takes a client from one audience to another, or to none; of rows that are held."""
+        was = dict(before.items()) if before.held else {}
+        now = dict(after.items()) if after is not None and after.held else {}
+        gone = [Event(DELETE, key, was[key]) for key in was.keys() - now.keys()]
+        there = [
+            Event(UPDATE if key in was else CREATE, key, fragment)
+            for key, fragment in now.items()
+            if was.get(key) != fragment
+        ]
+        return gone + there
 
     def snapshot(self, audience: Audience, stream: str) -> Joined:
         """All rows of an audience: the first frame of them, and where it goes on."""

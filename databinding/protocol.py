@@ -35,6 +35,8 @@ SNAPSHOT = "snapshot"
 BATCH = "batch"
 #: The cursor of a frame that leads to no state: it counts for the window, and isn't honoured.
 NO_CURSOR = ""
+#: The cursor of rows that were taken back: it leads to a state, but isn't honoured either.
+VOID_CURSOR = "void"
 ERROR = "error"
 
 #: Success of these is told only to a client that gave a ``request_id``: the group's event is the
@@ -277,6 +279,16 @@ def snapshot(stream: str, items: Iterable[tuple[Key, str]], cursor: str = NO_CUR
     complete = "true" if cursor else "false"
     payload = f'{{"action":"snapshot","items":[{listed}],"complete":{complete}}}'
     return _with_cursor(stream, payload, cursor)
+
+
+def nothing(stream: str) -> str:
+    """A snapshot without rows, which takes back all that a client holds."""
+    return snapshot(stream, (), VOID_CURSOR)
+
+
+def ended(stream: str, status: int, errors: Sequence[Any]) -> str:
+    """The server ends a subscription: rights have changed. No request asked for it."""
+    return reply(stream, UNSUBSCRIBE, None, status=status, errors=errors)
 
 
 def batch(

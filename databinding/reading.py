@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
+from databinding.accounts import users_by_key
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
 from databinding.form import Form, UserKey
-from databinding.identity import users_by_key
 from databinding.journal import Journal
 from databinding.locks import gave_up
 

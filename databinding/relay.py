@@ -103,6 +103,7 @@ class Relay:
         self._listeners: list[Listener] = []
         self._jobs: deque[_Job[Any]] = deque()
         self._departures: deque[tuple[Audience, Door, UserKey]] = deque()
+        self._rereads: deque[Form] = deque()
         # What the thread waits for, and what that was about.
         self._woken = threading.Event()
         self._rung = False
@@ -145,6 +146,12 @@ class Relay:
         since = self.tally.asking_since
         limit = settings.DATABASE_TIMEOUT if patience is None else patience
         return since is not None and time.monotonic() - since > limit
+
+    def reread(self, form: Form) -> None:
+        """Have all rows of a form read again: another user's rights show others."""
+        self._rereads.append(form)
+        self._asked = True
+        self._woken.set()
 
     def leave(self, audience: Audience, door: Door, user: UserKey) -> None:
         """One subscription of this user less, at this door."""
@@ -380,7 +387,10 @@ class _Life:
         holdings, tally = self.relay.holdings, self.relay.tally
         standing = Standing(state.epoch, state.position)
         retrying, refresh = self._due(), self._refresh_due()
+        asked = [self.relay._rereads[place] for place in range(len(self.relay._rereads))]
+        retrying |= {form: {None} for form in asked if form in holdings.rows}
         if holdings.standing == standing and not retrying and refresh is None:
+            self._reread(len(asked))  # None of them is held any more.
             return False
         keys: Keys | None = {}
         if holdings.standing is not None:
@@ -392,11 +402,16 @@ class _Life:
         news = holdings.advance(changes, standing)
         for form in retrying:
             self.owed.pop(form, None)
+        self._reread(len(asked))
         if news:
             self.relay._tell(lambda listener: listener.publish(news))
             if tally.behind_since is not None:
                 tally.delays.add(time.monotonic() - tally.behind_since)
         return bool(news)
+
+    def _reread(self, many: int) -> None:
+        for _ in range(many):
+            self.relay._rereads.popleft()
 
     def _keys_since(self, standing: Standing, state: State) -> Keys | None:
         if standing.epoch != state.epoch or not self.journal.honours(standing.position, state):

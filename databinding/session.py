@@ -19,6 +19,7 @@ from databinding.inbound import BindingConsumer
 from databinding.introduction import Introduction
 from databinding.limits import TokenBucket, cost
 from databinding.protocol import CloseCode, Closed, FrameError
+from databinding.rights import Known
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -81,6 +82,8 @@ class Session:
         self.begun = False
         self._introduction = Introduction(self)
         self._regroup = regroup
+        #: What the user's rights were when something was shown to him.
+        self.rights: str | None = None
         self._asgi_send = send
         self._opened = time.monotonic()
         self._pace = TokenBucket(settings.FRAME_RATE, settings.FRAME_BURST, self._opened)
@@ -102,6 +105,7 @@ class Session:
         await self._join_classic()
         await self._asgi_send(acceptance(self.scope))
         self.hub.open(self.connection)
+        self.hub.vigil.add(self)
         for door in self.doors.values():
             door.start()
 
@@ -113,8 +117,9 @@ class Session:
         """The client has said who it is: everything is as if the handshake had had that scope."""
         for door in self.doors.values():
             door.end()
-        self.scope = scope
+        self.scope, self.rights = scope, None
         self.groups = await self._regroup(scope)
+        self.hub.vigil.add(self)
         self._opened = time.monotonic()
         self.doors = self._doors()
         await self._join_classic()
@@ -188,12 +193,24 @@ class Session:
         user: AbstractBaseUser | AnonymousUser | None = self.scope.get("user")
         return user
 
+    def over(self) -> None:
+        """The session has ended, or its user may not be here any more."""
+        self.connection.end(CloseCode.SESSION_OVER)
+
+    async def renew(self, known: Known) -> None:
+        """The user's rights have changed: show him what he may see now."""
+        self.scope = {**self.scope, "user": known.user}
+        self.groups = await self._regroup(self.scope)
+        for door in self._bound():
+            await door.renew()
+
     def end_classic(self) -> None:
         """The first subscription ends classic frames on all streams: nothing comes twice."""
         for door in self._bound():
             door.end_classic()
 
     async def close(self) -> None:
+        self.hub.vigil.discard(self)
         self.hub.close(self.connection)
         self.connection.stop()
         self._introduction.end()

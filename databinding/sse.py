@@ -17,7 +17,7 @@ import logging
 import random
 import re
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -28,6 +28,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_GET
+from rest_framework import exceptions
 
 from databinding import origin, protocol
 from databinding.admission import Place, admit
@@ -35,11 +36,12 @@ from databinding.binding import Binding
 from databinding.connection import Connection
 from databinding.crowd import Crowded, admitted
 from databinding.hub import Hub, running_hub
-from databinding.identity import identified
-from databinding.passes import Joined
+from databinding.identity import Scope, identified
+from databinding.passes import Joined, names_of
 from databinding.protocol import FrameError
 from databinding.refusals import as_api_exception
 from databinding.relay import relay_for
+from databinding.rights import Known, rights_of
 from databinding.routers import consistent_reads
 from databinding.subscription import Subscription
 from databinding.websockets import WebSocketDemultiplexer, scope_of_page
@@ -94,18 +96,13 @@ async def _respond(
         raise FrameError(404, "There is no such stream.")
     said, cursor = _said(binding, request)
 
-    def ask() -> tuple[Place, Any]:
-        scope = identified(scope_of_page(request, kwargs))
-        user = scope["user"]
-        groups = demultiplexer.groups_of_page(scope)
-        return admit(binding, user, groups, said, scope), user
-
+    admission = _Admission(demultiplexer, binding, said, scope_of_page(request, kwargs))
     hub = running_hub()
     with ExitStack() as held:
         try:
             with consistent_reads():
-                place, user = await database_sync_to_async(ask)()
-            held.enter_context(admitted({**request.scope, "user": user}))
+                place = await database_sync_to_async(admission.ask)()
+            held.enter_context(admitted({**request.scope, "user": admission.scope["user"]}))
             joined = await hub.join(
                 place.form, place.groups, stream, limit=place.limit, cursor=cursor
             )
@@ -114,7 +111,7 @@ async def _respond(
             raise FrameError(429, str(crowded), stream=stream) from None
         except Exception as error:
             raise _refusal(stream, error) from error
-        events = _EventStream(hub, binding, stream, joined, held.pop_all())
+        events = _EventStream(hub, admission, stream, joined, held.pop_all())
     response = StreamingHttpResponse(events, content_type="text/event-stream")
     response["Cache-Control"] = "no-store, no-transform"
     response["X-Accel-Buffering"] = "no"
@@ -145,20 +142,55 @@ def _refusal(stream: str, error: Exception) -> FrameError:
     return FrameError(refused.status_code, refused.detail, stream=stream)
 
 
-class _EventStream:
-    """One client's place in an audience, and the body of its response."""
+class _Admission:
+    """Whose events they are to be, and what he may see."""
 
     def __init__(
-        self, hub: Hub, binding: type[Binding], stream: str, joined: Joined, held: ExitStack
+        self,
+        demultiplexer: type[WebSocketDemultiplexer],
+        binding: type[Binding],
+        said: Mapping[str, Any],
+        scope: Scope,
     ) -> None:
+        self.scope = scope
+        self.rights: str | None = None
+        self._demultiplexer = demultiplexer
+        self._binding = binding
+        self._said = said
+
+    def ask(self) -> Place:
+        """Raises what `admit` does, and `AuthenticationFailed`. Asks the database."""
+        self.scope = identified(self.scope)
+        user = self.scope["user"]
+        if self.rights is None:
+            # Before they are made use of: what changes from now on is seen.
+            self.rights = rights_of([user]).get(user.pk, "")
+        groups = self._demultiplexer.groups_of_page(self.scope)
+        return admit(self._binding, user, groups, self._said, self.scope)
+
+
+class _EventStream:
+    """One client's place in an audience, and the body of its response.
+
+    Where his rights change so that he is to be somewhere else, the response ends: he comes back,
+    and is told. Before that he is told to forget what isn't his to see any more.
+    """
+
+    def __init__(
+        self, hub: Hub, admission: _Admission, stream: str, joined: Joined, held: ExitStack
+    ) -> None:
+        self._admission = admission
         self._hub = hub
+        self._stream = stream
         #: Let go of at the end.
         self._held = held
         # One frame waits to be asked for; with the next in its hand the connection is blocked.
-        self._texts: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
+        self._texts: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
+        self._finished = False
+        self._farewell: str | None = None
         self._connection = Connection(self._send, hub.tally)
         self._subscription = Subscription(
-            hub, relay_for(binding.alias()), self._connection, stream, joined
+            hub, relay_for(joined.audience.form.binding.alias()), self._connection, stream, joined
         )
         data = {"resumed": joined.resumed}
         self._reply = protocol.reply(stream, protocol.SUBSCRIBE, None, data=data)
@@ -178,32 +210,80 @@ class _EventStream:
         try:
             await sync_to_async(_let_go_of_databases)()
             self._hub.open(self._connection)
+            self._hub.vigil.add(self)
             self._connection.send_soon(self._reply)
             self._subscription.start()
             yield f"retry: {random.randint(*RETRY)}\n\n"
             sent, resumable = 0, False
-            while sent < MOST or not resumable:
+            while not self._finished and (sent < MOST or not resumable):
                 try:
                     async with asyncio.timeout(KEEPALIVE):
                         text = await self._texts.get()
                 except TimeoutError:
                     yield ":\n\n"
                     continue
+                if text is None:
+                    break
                 sent += len(text)
                 cursor = protocol.cursor_of(text)
                 resumable = cursor is not None
-                yield f"id: {cursor}\ndata: {text}\n\n" if resumable else f"data: {text}\n\n"
+                yield _event(text, cursor)
+            if self._farewell is not None:
+                yield _event(self._farewell, protocol.VOID_CURSOR)
         finally:
             self._end()
+
+    @property
+    def scope(self) -> Scope:
+        return self._admission.scope
+
+    @property
+    def rights(self) -> str | None:
+        return self._admission.rights
+
+    @rights.setter
+    def rights(self, rights: str | None) -> None:
+        self._admission.rights = rights
+
+    def over(self) -> None:
+        """The session has ended, or its user may not be here any more."""
+        self._finish(protocol.nothing(self._stream))
+
+    async def renew(self, known: Known) -> None:
+        """The user's rights have changed. Raises what asking the database does."""
+        self._admission.scope = {**self.scope, "user": known.user}
+        audience = self._subscription.audience
+        try:
+            form, groups, limit = await database_sync_to_async(self._admission.ask)()
+        except exceptions.APIException:
+            self.over()
+            return
+        if audience.is_of(form, names_of(form.binding, groups, limit)):
+            self._subscription.relay.reread(audience.form)
+        else:
+            self._finish()
+
+    def _finish(self, farewell: str | None = None) -> None:
+        self._finished = True
+        self._farewell = farewell
+        self._subscription.end()
+        self._connection.stop()
+        if self._texts.empty():
+            self._texts.put_nowait(None)
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
         await self._texts.put(message["text"])
 
     def _end(self) -> None:
         self._subscription.end()
+        self._hub.vigil.discard(self)
         self._hub.close(self._connection)
         self._connection.stop()
         self._held.close()
+
+
+def _event(text: str, cursor: str | None) -> str:
+    return f"data: {text}\n\n" if cursor is None else f"id: {cursor}\ndata: {text}\n\n"
 
 
 def _let_go_of_databases() -> None:

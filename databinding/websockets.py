@@ -157,10 +157,11 @@ class WebSocketDemultiplexer(AsyncConsumer):
             await _close(send, closed.code)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is None or not session.connection.gave_up:
+            code = session.connection.ended
+            if task is None or code is None:
                 raise
             task.uncancel()
-            await _close(send, CloseCode.NOT_READING)
+            await _close(send, code)
         finally:
             await session.close()
 
@@ -172,13 +173,15 @@ class WebSocketDemultiplexer(AsyncConsumer):
         return self._named(await database_sync_to_async(ask)())
 
     async def _regroup(self, scope: Any) -> frozenset[str]:
-        """What `connection_groups` says of a connection that has said only now who it is."""
-        self.scope = scope
-        try:
-            self._held.enter_context(admitted({"user": scope["user"]}))
-        except Crowded as crowded:
-            running_hub().tally.limits[crowded.whose] += 1
-            raise Closed(CloseCode.TOO_FAST) from None
+        """What `connection_groups` says of a connection whose scope is another from now on."""
+        before, self.scope = self.scope, scope
+        if _user_key(before) != _user_key(scope):
+            # It has said only now who it is.
+            try:
+                self._held.enter_context(admitted({"user": scope["user"]}))
+            except Crowded as crowded:
+                running_hub().tally.limits[crowded.whose] += 1
+                raise Closed(CloseCode.TOO_FAST) from None
         return await self.groups()
 
     async def _identify(self) -> None:
@@ -227,6 +230,11 @@ def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, 
         "session": getattr(request, "session", None),
         "url_route": {"args": (), "kwargs": dict(kwargs)},
     }
+
+
+def _user_key(scope: Any) -> Any:
+    user = scope.get("user")
+    return None if user is None else user.pk
 
 
 #: Seconds to wait for a close frame to be sent.

@@ -1,0 +1,139 @@
+"""Accounts, as sessions and middlewares name them: read together, in a query or two.
+
+Nothing here writes: Django's own `get_user` would give a session another key where the secret key
+was rotated, of which a websocket's browser never hears.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.conf import settings as django_settings
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+)
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+
+def users_of(scopes: Sequence[Mapping[str, Any]]) -> list[AbstractBaseUser | AnonymousUser]:
+    """Who these connections are now: by their sessions, or as some other middleware said."""
+    stored = _stored([_session_key(scope) for scope in scopes])
+    claims = [_claim(scope, stored) for scope in scopes]
+    by_backend: dict[str | None, set[Hashable]] = defaultdict(set)
+    for claim in claims:
+        if claim is not None:
+            by_backend[claim.backend].add(claim.user)
+    accounts = {backend: _accounts(backend, keys) for backend, keys in by_backend.items()}
+    return [
+        AnonymousUser() if claim is None else claim.checked(accounts[claim.backend])
+        for claim in claims
+    ]
+
+
+class _Claim(NamedTuple):
+    """Whose connection it is said to be."""
+
+    user: Hashable
+    #: By which of Django's authentication backends; None: by none.
+    backend: str | None = None
+    #: What the session was signed with; None: it's no session.
+    session_hash: str | None = None
+
+    def checked(
+        self, accounts: Mapping[Hashable, AbstractBaseUser]
+    ) -> AbstractBaseUser | AnonymousUser:
+        user = accounts.get(self.user)
+        if user is None or (self.session_hash is not None and not self._proves(user)):
+            return AnonymousUser()
+        return user
+
+    def _proves(self, user: AbstractBaseUser) -> bool:
+        # As Django does; the fallbacks are of secret keys that were rotated.
+        hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+        return any(constant_time_compare(self.session_hash or "", one) for one in hashes)
+
+
+def _session_key(scope: Mapping[str, Any]) -> str | None:
+    session = scope.get("session")
+    key: str | None = None if session is None else session.session_key
+    return key
+
+
+def _claim(
+    scope: Mapping[str, Any], stored: Mapping[str | None, Mapping[str, Any]]
+) -> _Claim | None:
+    if scope.get("session") is not None:
+        data = stored.get(_session_key(scope), {})
+        backend = data.get(BACKEND_SESSION_KEY)
+        if SESSION_KEY not in data or backend not in django_settings.AUTHENTICATION_BACKENDS:
+            return None
+        try:
+            user = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
+        except ValidationError:
+            return None
+        return _Claim(user, backend, data.get(HASH_SESSION_KEY, ""))
+    said = scope.get("user")
+    # Some other middleware said who it is; it stays so for as long as the account is active.
+    return _Claim(said.pk) if said is not None and said.is_authenticated else None
+
+
+def _stored(keys: Iterable[str | None]) -> dict[str | None, Mapping[str, Any]]:
+    """What is in the sessions with these keys that haven't ended."""
+    wanted = {key for key in keys if key}
+    if not wanted:
+        return {}
+    store: Any = import_module(django_settings.SESSION_ENGINE).SessionStore
+    if not hasattr(store, "get_model_class"):
+        return {key: store(key).load() for key in wanted}
+    # Those that are kept in the database, with or without a cache before it, are read together.
+    sessions = store.get_model_class()._default_manager
+    reader = store()
+    found: dict[str | None, Mapping[str, Any]] = {}
+    for some in parts(wanted):
+        rows = sessions.filter(session_key__in=some, expire_date__gt=timezone.now())
+        found.update((row.session_key, reader.decode(row.session_data)) for row in rows)
+    return found
+
+
+def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:
+    """The accounts that may be used, by primary key."""
+    if backend is not None:
+        asked: Any = load_backend(backend)
+        if type(asked).get_user is not ModelBackend.get_user:
+            each = {key: asked.get_user(key) for key in keys}
+            return {key: user for key, user in each.items() if user is not None}
+        may = asked.user_can_authenticate
+    else:
+
+        def may(user: AbstractBaseUser) -> bool:
+            return user.is_active
+
+    return {key: user for key, user in users_by_key(keys).items() if may(user)}
+
+
+def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:
+    """Users as they are now, by primary key."""
+    found: dict[Any, AbstractBaseUser] = {}
+    for some in parts(keys):
+        found.update(get_user_model()._default_manager.in_bulk(some))
+    return found
+
+
+def parts(keys: Collection[Any]) -> Iterable[list[Any]]:
+    """By so many as every database takes in one statement."""
+    every = list(keys)
+    return (every[start : start + 500] for start in range(0, len(every), 500))

@@ -1,0 +1,78 @@
+"""What a user's permissions hang on, so that it is seen when they may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
+
+from databinding.accounts import parts
+from databinding.identity import current_users
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+#: What of a user says nothing of his rights: a new password ends his sessions by itself.
+_NO_RIGHT = ("last_login", "password")
+
+
+class Known(NamedTuple):
+    """Who somebody is now; `rights` change with his account, groups and permissions."""
+
+    user: AbstractBaseUser | AnonymousUser
+    rights: str
+
+
+def look(scopes: Sequence[Mapping[str, Any]]) -> list[Known]:
+    """Who these connections are now."""
+    users = current_users(scopes)
+    rights = rights_of(users)
+    return [Known(user, rights.get(user.pk, "")) for user in users]
+
+
+def rights_of(users: Iterable[AbstractBaseUser | AnonymousUser]) -> dict[Any, str]:
+    """By primary key of those who have one, a short hash of what a user's permissions hang on.
+
+    That is his account, his groups and his permissions, as Django's own tables have them.
+    """
+    by_key: dict[Any, Any] = {user.pk: user for user in users if user.is_authenticated}
+    granted = _granted(list(by_key)) if issubclass(get_user_model(), PermissionsMixin) else {}
+    return {
+        key: hashlib.sha256(
+            repr((_account(user), sorted(granted.get(key, ())))).encode()
+        ).hexdigest()[:16]
+        for key, user in by_key.items()
+    }
+
+
+def _account(user: AbstractBaseUser) -> list[str]:
+    fields = (field for field in user._meta.concrete_fields if field.name not in _NO_RIGHT)
+    return [repr(getattr(user, field.attname)) for field in fields]
+
+
+def _granted(keys: list[Any]) -> dict[Any, set[tuple[str, str]]]:
+    """By user, his groups, his permissions and those of his groups."""
+    model: Any = get_user_model()
+    found: dict[Any, set[tuple[str, str]]] = defaultdict(set)
+    members: dict[Any, list[Any]] = defaultdict(list)
+    for user, group in _pairs(model._meta.get_field("groups"), keys):
+        found[user].add(("group", str(group)))
+        members[group].append(user)
+    for user, permission in _pairs(model._meta.get_field("user_permissions"), keys):
+        found[user].add(("permission", str(permission)))
+    for group, permission in _pairs(Group._meta.get_field("permissions"), list(members)):
+        for user in members[group]:
+            found[user].add((f"permission of {group}", str(permission)))
+    return found
+
+
+def _pairs(field: Any, keys: Collection[Any]) -> Iterable[tuple[Any, Any]]:
+    """The rows of a many-to-many field's table, for these owners."""
+    through = field.remote_field.through._default_manager
+    owner, other = field.m2m_field_name(), field.m2m_reverse_field_name()
+    for some in parts(keys):
+        yield from through.filter(**{f"{owner}__in": some}).values_list(owner, other)

@@ -1,0 +1,89 @@
+"""Rights that end act on open connections, too: who they are is looked up again and again.
+
+There is one `Vigil` for each event loop (`databinding.hub`). Every RIGHTS_INTERVAL seconds it asks
+for all of its connections at once whether their credentials are still good, and whether anything
+that rights hang on has changed (`databinding.rights`); in a thread of its own, so that no slow
+request holds it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from channels.db import database_sync_to_async
+
+from databinding.conf import settings
+from databinding.identity import Scope
+from databinding.rights import Known, look
+
+logger = logging.getLogger("databinding")
+
+
+class Watched(Protocol):
+    """An open connection; `databinding.session` and `databinding.sse` have some."""
+
+    @property
+    def scope(self) -> Scope: ...
+
+    #: What his rights were when he was let in; None: nobody has asked yet.
+    rights: str | None
+
+    def over(self) -> None:
+        """The credentials are void."""
+
+    async def renew(self, known: Known) -> None:
+        """Rights have changed; what can't be done now is tried again."""
+
+
+class Vigil:
+    """Watches the connections of one event loop, as long as there are any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Watched] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, watched: Watched) -> None:
+        """From now on; whoever is nobody that is known has no rights to lose."""
+        user = watched.scope.get("user")
+        if user is None or not user.is_authenticated:
+            return
+        self._watched.add(watched)
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
+
+    def discard(self, watched: Watched) -> None:
+        self._watched.discard(watched)
+
+    async def _run(self) -> None:
+        while self._watched:
+            await asyncio.sleep(settings.RIGHTS_INTERVAL)
+            try:
+                await self._look()
+            except Exception:
+                # While the database is away nothing is delivered either.
+                logger.warning("Nobody's rights could be looked up; trying again.", exc_info=True)
+        self._task = None
+
+    async def _look(self) -> None:
+        watched = list(self._watched)
+        ask = database_sync_to_async(look, thread_sensitive=False)
+        found = await ask([one.scope for one in watched])
+        changed = []
+        for one, known in zip(watched, found, strict=True):
+            if one not in self._watched:
+                continue
+            if not known.user.is_authenticated:
+                self.discard(one)
+                one.over()
+            elif one.rights is not None and one.rights != known.rights:
+                changed.append((one, known))
+        # One after another: many at once would only wait for the same database.
+        for one, known in changed:
+            try:
+                await one.renew(known)
+                one.rights = known.rights
+            except Exception:
+                logger.warning("Changed rights wait to be acted on.", exc_info=True)
