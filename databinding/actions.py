@@ -233,7 +233,7 @@ class Actions:
         unknown = {name: ["There is no such field."] for name in data if name not in known}
         if unknown:
             raise exceptions.ValidationError(unknown)
-        writable = self.binding.writable_fields(self.user)
+        writable = self.binding().writable_fields(self.user)
         if writable is not None:
             self._keep(serializer, frozenset(writable), data)
         serializer.is_valid(raise_exception=True)

@@ -229,7 +229,7 @@ class Binding:
         try:
             if _takes_one(cls().get_queryset.__func__):  # type: ignore[attr-defined]
                 cls.rows_for(_UNREADABLE)
-            cls.readable_fields(_UNREADABLE)  # type: ignore[arg-type]
+            cls().readable_fields(_UNREADABLE)  # type: ignore[arg-type]
         except _WasRead:
             return True
         return False

@@ -86,7 +86,7 @@ class Form:
     def is_of(self, user: Any) -> bool:
         """Is this the user's form, now?"""
         known = not user.is_authenticated or user.is_active
-        return bool(known and self.binding.audience_key(user) == self.key)
+        return bool(known and self.binding().audience_key(user) == self.key)
 
     # Rows
 
@@ -169,7 +169,7 @@ class Form:
         if not self.personal or self.user is None:
             return None
         if self._asked_for is not self.user:
-            names = self.binding.readable_fields(self.user)
+            names = self.binding().readable_fields(self.user)
             self._readable = None if names is None else frozenset(names)
             self._asked_for = self.user
         return self._readable
@@ -201,7 +201,7 @@ def form_of(binding: type[Binding], user: Any) -> Form:
     """The form in which this user sees the binding. Raises what the binding raises."""
     if not binding.is_personal():
         return Form(binding)
-    return Form(binding, binding.audience_key(user), user, personal=True)
+    return Form(binding, binding().audience_key(user), user, personal=True)
 
 
 def repeats(rows: QuerySet[Any]) -> bool:

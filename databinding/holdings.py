@@ -40,6 +40,14 @@ class Holdings:
                 self._forms[form] = form
             return self._forms[form]
 
+    def forget_unused(self, form: Form) -> None:
+        """Hold nothing of a form to which nobody is subscribed."""
+        with self.lock:
+            if form in self._forms and not +self._forms[form].users:
+                del self.rows[form], self._forms[form]
+                for place in [place for place in self._audiences if place[0] == form]:
+                    del self._audiences[place]
+
     def in_use(self) -> bool:
         return any(audience.users for audience in self._audiences.values())
 

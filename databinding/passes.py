@@ -58,6 +58,7 @@ class Pass:
         self.reader = reader
         self.journal = reader.journal
         self.state = state
+        self._met: set[Form] = set()
         self._since: dict[Position, Keys | None] = {}
         self._pages: dict[tuple[Audience, Key | None], list[Row]] = {}
 
@@ -72,6 +73,10 @@ class Pass:
         self.reader.represent([self._meet(form) for form in forms])
 
     def _meet(self, form: Form) -> Form:
+        if form.personal and form not in self._met:
+            self._met.add(form)
+            # Nobody has looked after his rights while nobody was subscribed.
+            self.holdings.forget_unused(form)
         held = self.holdings.held(form)
         if not held.visit(form) and self.holdings.rows[held].groups:
             self.reader.owe(held, None)

@@ -31,3 +31,6 @@ INSTALLED_APPS = [
     *("tests.talk", "tests.shapes", "tests.conformance", "tests.writing", "tests.elsewhere"),
     "tests.office",
 ]
+
+# Passwords of tests are worth nothing: quickly hashed.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -3,12 +3,9 @@
 import asyncio
 import threading
 from contextlib import closing
-from importlib import import_module
 
 import pytest
 from channels.db import database_sync_to_async as in_database
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.test import override_settings
@@ -21,6 +18,7 @@ from databinding.subscription import Subscription
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client, eventually, named
 from tests.databinding.programs import connect, other_program
+from tests.databinding.users import ENDS, deactivate, log_in, log_out, remove, session_with
 from tests.shapes.bindings import ClosedBinding, MemberBinding, MessageBinding, NamedBinding, Open
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Child, Message, Named, Room, Tag
@@ -297,34 +295,7 @@ async def test_who_may_not_write_waits_for_no_lock(action):
     assert (await in_database(Named.objects.get)()).value == 6
 
 
-@in_database
-def log_in(user):
-    session = import_module(settings.SESSION_ENGINE).SessionStore()
-    session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.save()
-    return session
-
-
-def log_out(user, session):
-    session.flush()
-
-
-def deactivate(user, session):
-    User.objects.filter(pk=user.pk).update(is_active=False)
-
-
-def change_password(user, session):
-    user.set_password("new")
-    user.save()
-
-
-def remove(user, session):
-    user.delete()
-
-
-@pytest.mark.parametrize("end", [log_out, deactivate, change_password, remove])
+@pytest.mark.parametrize("end", ENDS)
 async def test_the_user_is_read_afresh_for_each_request(end, monkeypatch):
     """A user who is logged out or barred while the socket is open writes no more."""
     monkeypatch.setattr(
@@ -337,14 +308,10 @@ async def test_the_user_is_read_afresh_for_each_request(end, monkeypatch):
     async with Client(Shapes, user=user, session=session) as client:
         reply = await client.ask("closed", "update", pk="x", data={"value": 6})
         assert reply["response_status"] == 200
-        await in_database(end)(user, import_session(session.session_key))
+        await in_database(end)(user, session_with(session.session_key))
         await refused(client, "closed", "update", 401, pk="x", data={"value": 7})
         await refused(client, "closed", "subscribe", 401)
     assert (await in_database(Named.objects.get)()).value == 6
-
-
-def import_session(key):
-    return import_module(settings.SESSION_ENGINE).SessionStore(key)
 
 
 async def test_a_subscription_goes_by_the_user_of_its_handshake(monkeypatch):
@@ -356,7 +323,7 @@ async def test_a_subscription_goes_by_the_user_of_its_handshake(monkeypatch):
     user = await in_database(User.objects.create_user)("u", password="old")
     session = await log_in(user)
     async with Client(Shapes, user=user, session=session) as client:
-        await in_database(log_out)(user, import_session(session.session_key))
+        await in_database(log_out)(user, session_with(session.session_key))
         await client.subscribe("closed")
         await refused(client, "closed", "list", 401)
 

@@ -1,4 +1,5 @@
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db.models import Q
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 
@@ -8,7 +9,7 @@ from databinding.websockets import (
     WebSocketDemultiplexer,
 )
 
-from .models import Account, Child, Message, Named, Paper
+from .models import Account, Child, Message, Named, Note, Paper
 
 
 class Open:
@@ -112,6 +113,57 @@ class AccountBinding(Open, WebsocketBinding):
         return ["accounts"]
 
 
+class NoteBinding(Open, WebsocketBinding):
+    """Everybody sees his own and what is public, staff everything; only staff the secrets."""
+
+    model = Note
+    stream = "note"
+    fields = ["owner", "text", "secret", "public"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["notes"]
+
+    @classmethod
+    def get_queryset(cls, user):
+        if user.is_staff:
+            return Note.objects.all()
+        return Note.objects.filter(Q(owner=user.pk) | Q(public=True))
+
+    @classmethod
+    def readable_fields(cls, user):
+        return None if user.is_staff else ["owner", "text", "public"]
+
+
+class TeamBinding(Open, WebsocketBinding):
+    """A team is who has the same last name: they see each other's, and share an audience."""
+
+    model = Note
+    stream = "team"
+    fields = ["owner", "text"]
+    group_names = NoteBinding.group_names
+
+    @classmethod
+    def get_queryset(cls, user):
+        return Note.objects.filter(owner__last_name=getattr(user, "last_name", ""))
+
+    @classmethod
+    def audience_key(cls, user):
+        return getattr(user, "last_name", "")
+
+
+class PermittedBinding(WebsocketBinding):
+    """For those who have the model's permission."""
+
+    model = Note
+    stream = "permitted"
+    fields = ["text"]
+    group_names = NoteBinding.group_names
+
+    def has_permission(self, user, action, pk):
+        return user.has_perm("shapes.view_note")
+
+
 class ClosedBinding(WebsocketBinding):
     """Grants nothing."""
 
@@ -145,10 +197,13 @@ class Demultiplexer(WebSocketDemultiplexer):
         "child": ChildBinding,
         "named": NamedBinding,
         "account": AccountBinding,
+        "note": NoteBinding,
+        "team": TeamBinding,
+        "permitted": PermittedBinding,
         "closed": ClosedBinding,
         "parrot": Parrot,
     }
 
     async def connection_groups(self, rooms="1", **kwargs):
-        names = ["members", "papers", "children", "named", "accounts"]
+        names = ["members", "papers", "children", "named", "accounts", "notes"]
         return names + [f"room-{room}" for room in rooms.split("-")]

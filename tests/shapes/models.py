@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.db import models
 
 
@@ -85,3 +86,15 @@ class Account(models.Model):
 
     def __str__(self):
         return str(self.balance)
+
+
+class Note(models.Model):
+    """Seen by its owner, or by everybody."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    text = models.CharField(max_length=40)
+    secret = models.CharField(max_length=40, blank=True)
+    public = models.BooleanField(default=False)
+
+    def __str__(self):
+        return self.text

@@ -1,0 +1,417 @@
+"""Rights that change while connections are open: what isn't one's to see any more is taken back."""
+
+import asyncio
+import json
+import time
+from datetime import timedelta
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from databinding.accounts import users_of
+from databinding.hub import running_hub
+from databinding.relay import relay_for
+from databinding.rights import look
+from tests.databinding.clients import Client, eventually
+from tests.databinding.users import ENDS, log_in, session_with, user_named
+from tests.shapes.bindings import Demultiplexer, PermittedBinding, TeamBinding
+from tests.shapes.models import Message, Note, Room
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def watchful():
+    """Rights are looked up often, lest the tests take long."""
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05}):
+        yield
+
+
+@in_database
+def write(owner, text, **fields):
+    return Note.objects.create(owner=owner, text=text, **fields).pk
+
+
+@in_database
+def view_note():
+    return Permission.objects.get(content_type__app_label="shapes", codename="view_note")
+
+
+@in_database
+def change(user, **account):
+    User.objects.filter(pk=user.pk).update(**account)
+
+
+def texts(client, stream="note"):
+    return sorted(row["text"] for row in client.rows[stream].values())
+
+
+async def until(client, wanted, stream="note"):
+    while texts(client, stream) != sorted(wanted):
+        await client.receive()
+
+
+async def closed(client):
+    """The code with which the server closes the socket, whatever comes before."""
+    while True:
+        message = await client.receive_output()
+        if message["type"] == "websocket.close":
+            return message["code"]
+
+
+async def ended(client, stream):
+    """The notice that the server has ended the subscription."""
+    while True:
+        payload = (await client.receive())["payload"]
+        if payload["action"] == "unsubscribe":
+            return payload
+
+
+# Sessions that end
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_session_that_ends_closes_its_sockets(end):
+    """Logout, deactivation, a new password, a removed account: 4401, by itself."""
+    user = await user_named("ana")
+    session = await log_in(user)
+    async with Client(Demultiplexer, user=user, session=session) as client:
+        await client.subscribe("note")
+        await in_database(end)(user, session_with(session.session_key))
+        assert await closed(client) == 4401
+
+
+async def test_a_session_that_expires_closes_its_sockets():
+    """A session's end needs nobody's doing."""
+    user = await user_named("ana")
+    session = await log_in(user)
+    async with Client(Demultiplexer, user=user, session=session) as client:
+        past = timezone.now() - timedelta(seconds=1)
+        await in_database(Session.objects.update)(expire_date=past)
+        assert await closed(client) == 4401
+
+
+async def test_sockets_of_others_stay_open():
+    """Who logs out in one browser stays in the other, and strangers aren't looked up at all."""
+    user = await user_named("ana")
+    one, other = await log_in(user), await log_in(user)
+    async with (
+        Client(Demultiplexer, user=user, session=one) as leaver,
+        Client(Demultiplexer, user=user, session=other) as stayer,
+        Client(Demultiplexer, user=AnonymousUser()) as stranger,
+    ):
+        assert len(running_hub().vigil._watched) == 2
+        await stayer.subscribe("note")
+        await stranger.subscribe("note")
+        await in_database(one.flush)()
+        assert await closed(leaver) == 4401
+        await write(user, "on", public=True)
+        await until(stayer, ["on"])
+        await until(stranger, ["on"])
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file", "signed_cookies"])
+async def test_every_session_engine(engine, settings, tmp_path):
+    """Users are known by the sessions of every engine; all but signed cookies can be ended."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    user = await user_named("ana")
+    session = await log_in(user)
+    key = session.session_key
+    scope = {"session": session_with(key)}
+    (known,) = await in_database(users_of)([scope])
+    assert known == user
+    await in_database(session_with(key).flush)()
+    (known,) = await in_database(users_of)([scope])
+    assert known.is_authenticated is (engine == "signed_cookies")
+
+
+async def test_a_rotated_secret_key_ends_no_session(settings):
+    """With the old key among the fallbacks a session goes on, under its own key."""
+    user = await user_named("ana")
+    session = await log_in(user)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
+    (known,) = await in_database(users_of)([{"session": session_with(session.session_key)}])
+    assert known == user
+    assert await in_database(Session.objects.get)()
+    settings.SECRET_KEY_FALLBACKS = []
+    (known,) = await in_database(users_of)([{"session": session_with(session.session_key)}])
+    assert known == AnonymousUser()
+
+
+# Rights
+
+
+async def test_rows_are_taken_back(caplog):
+    """Who is no longer staff keeps his own rows, without the fields that are for staff."""
+    ana, bo = await user_named("ana", is_staff=True), await user_named("bo")
+    pk = await write(ana, "mine", secret="x")
+    await write(bo, "yours")
+    async with (
+        Client(Demultiplexer, user=ana) as first,
+        Client(Demultiplexer, user=ana) as second,
+        Client(Demultiplexer, user=bo) as other,
+    ):
+        for client in (first, second, other):
+            await client.subscribe("note", window=4)
+        assert first.rows["note"][pk]["secret"] == "x"
+        await change(ana, is_staff=False)
+        for client in (first, second):
+            await until(client, ["mine"])
+            assert client.rows["note"] == {pk: {"owner": ana.pk, "text": "mine", "public": False}}
+        await change(ana, is_staff=True)
+        await until(first, ["mine", "yours"])
+        assert texts(other) == ["yours"]
+    assert not caplog.records
+
+
+async def test_a_permission_withdrawn_ends_the_subscription():
+    """Whose group loses the permission is left nothing, told so, and refused from then on."""
+    user = await user_named("ana")
+    group = await in_database(Group.objects.create)(name="readers")
+    permission = await view_note()
+    await in_database(group.permissions.add)(permission)
+    await in_database(user.groups.add)(group)
+    await write(user, "seen")
+    async with Client(Demultiplexer, user=user) as client:
+        await client.subscribe("permitted")
+        await client.subscribe("note")
+        assert texts(client, "permitted") == ["seen"]
+        await in_database(group.permissions.remove)(permission)
+        notice = await ended(client, "permitted")
+        assert notice["response_status"] == 403
+        assert notice["errors"] == ["You may not subscribe to this stream."]
+        assert client.rows["permitted"] == {}
+        reply = await client.ask("permitted", "subscribe")
+        assert reply["response_status"] == 403
+        # The connection and its other streams go on.
+        await write(user, "more")
+        await until(client, ["more", "seen"])
+        await in_database(user.user_permissions.add)(permission)
+        await eventually(lambda: running_hub().vigil._watched)
+        await client.subscribe("permitted")
+        assert texts(client, "permitted") == ["more", "seen"]
+
+
+async def test_what_was_taken_back_is_not_resumed():
+    """The cursor of what was taken back leads to a snapshot once the right is there again."""
+    user = await user_named("ana")
+    permission = await view_note()
+    await in_database(user.user_permissions.add)(permission)
+    await write(user, "seen")
+    async with Client(Demultiplexer, user=user) as client:
+        await client.subscribe("permitted")
+        await in_database(user.user_permissions.clear)()
+        await ended(client, "permitted")
+        await in_database(user.user_permissions.add)(permission)
+        cursor = client.cursors["permitted"]
+        assert cursor
+        assert await client.subscribe("permitted", cursor=cursor) is False
+        assert texts(client, "permitted") == ["seen"]
+
+
+async def test_groups_of_the_connection_are_asked_anew(monkeypatch):
+    """Whose groups are others gets a snapshot of theirs, in place of what he was shown."""
+
+    def groups(self):
+        return [f"room-{User.objects.get(pk=self.scope['user'].pk).last_name}"]
+
+    class Rooms(Demultiplexer):
+        connection_groups = groups
+
+    rooms = [await in_database(Room.objects.create)(name=name) for name in "ab"]
+    for room in rooms:
+        await in_database(Message.objects.create)(room=room, text=room.name)
+    user = await user_named("ana", last_name=str(rooms[0].pk))
+    async with Client(Rooms, user=user) as client:
+        await client.subscribe("message")
+        assert texts(client, "message") == ["a"]
+        await change(user, last_name=str(rooms[1].pk))
+        await until(client, ["b"], "message")
+        assert client.frames[-1]["payload"]["action"] == "snapshot"
+        reply = await client.ask("message", "list")
+        assert [item["data"]["text"] for item in reply["data"]] == ["b"]
+
+
+async def test_a_change_of_teams():
+    """Who changes teams is moved; those who stay keep theirs, whoever was asked on their behalf."""
+    ana, bo = await user_named("ana", last_name="red"), await user_named("bo", last_name="red")
+    cy = await user_named("cy", last_name="blue")
+    for user in (ana, bo, cy):
+        await write(user, user.username)
+    async with (
+        Client(Demultiplexer, user=ana) as first,
+        Client(Demultiplexer, user=bo) as second,
+    ):
+        await first.subscribe("team")
+        await second.subscribe("team")
+        await change(ana, last_name="blue")
+        # Ana's own note is seen with her: what changed of no note is asked for when one does.
+        await write(bo, "new")
+        await until(first, ["ana", "cy"], "team")
+        while "new" not in texts(second, "team"):
+            await second.receive()
+        assert "cy" not in str(second.frames)
+        await change(bo, last_name="blue")
+        await until(second, ["ana", "bo", "cy", "new"], "team")
+        keys = {form.key: dict(+form.users) for form in relay_for("default").holdings.rows}
+        assert keys["blue"] == {ana.pk: 1, bo.pk: 1}
+
+
+async def test_nobody_left_with_a_key_shows_nothing(monkeypatch):
+    """Between a change of teams and its being noticed, news of the old team reach nobody of it."""
+    ana, cy = await user_named("ana", last_name="red"), await user_named("cy", last_name="red")
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 3600}):
+        async with Client(Demultiplexer, user=ana) as client:
+            await client.subscribe("team")
+            await client.subscribe("note")
+            await change(ana, last_name="blue")
+            await write(cy, "of red")
+            await write(ana, "of ana")
+            await until(client, ["of ana"])
+            assert "of red" not in str(client.frames)
+
+
+async def test_what_a_binding_raises_takes_back_what_it_showed(monkeypatch, caplog):
+    """Where what a user may see can't be told, he is shown nothing, and told why nothing."""
+    user = await user_named("ana")
+    await write(user, "mine")
+    async with Client(Demultiplexer, user=user) as client:
+        await client.subscribe("note")
+        await client.subscribe("team")
+        monkeypatch.setattr(TeamBinding, "has_permission", lambda *args: 1 / 0)
+        await change(user, first_name="Ana")
+        notice = await ended(client, "team")
+        assert notice["response_status"] == 500
+        assert client.rows["team"] == {}
+        await write(user, "more")
+        await until(client, ["mine", "more"])
+    assert "what a user may see can't be told" in caplog.text
+
+
+async def test_a_subscription_being_made_meanwhile(monkeypatch):
+    """Who is let in while his rights change is looked at once more."""
+    user = await user_named("ana", is_staff=True)
+    other = await user_named("bo")
+    await write(other, "yours")
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly(self, asking, action, pk):
+        loop.call_soon_threadsafe(asked.set)
+        granted = asking.is_staff
+        User.objects.filter(pk=user.pk).update(is_staff=False)
+        return granted
+
+    monkeypatch.setattr(PermittedBinding, "has_permission", slowly)
+    async with Client(Demultiplexer, user=user) as client:
+        await client.subscribe("permitted")
+        await asked.wait()
+        notice = await ended(client, "permitted")
+        assert notice["response_status"] == 403
+
+
+async def test_a_database_that_is_away_puts_it_off(monkeypatch, caplog):
+    """What can't be looked up now is looked up again."""
+    from databinding import vigil
+
+    user = await user_named("ana")
+    session = await log_in(user)
+    async with Client(Demultiplexer, user=user, session=session) as client:
+        with monkeypatch.context() as broken:
+            broken.setattr(vigil, "look", lambda scopes: 1 / 0)
+            await eventually(lambda: "could be looked up" in caplog.text)
+        await in_database(session_with(session.session_key).flush)()
+        assert await closed(client) == 4401
+
+
+# Classic clients
+
+
+async def test_a_classic_client_is_told_what_it_loses():
+    """Rows that a classic client may not see any more are deletes, those that it may creates."""
+    user, other = await user_named("ana", is_staff=True), await user_named("bo")
+    yours = await write(other, "yours")
+    async with Client(Demultiplexer, modern=False, user=user) as client:
+        await change(user, is_staff=False)
+        lost = json.loads(await client.receive_text())
+        assert lost["payload"]["action"] == "delete"
+        assert lost["payload"]["pk"] == yours
+        assert lost["payload"]["data"]["text"] == "yours"
+        await change(user, is_staff=True)
+        regained = json.loads(await client.receive_text())
+        assert regained["payload"] == {**lost["payload"], "action": "create"}
+
+
+async def test_a_classic_client_without_the_permission_any_more():
+    """A classic client whose permission is withdrawn gets deletes, and nothing after them."""
+    user = await user_named("ana")
+    permission = await view_note()
+    await in_database(user.user_permissions.add)(permission)
+    pk = await write(user, "seen")
+
+    class Permitted(Demultiplexer):
+        consumers = {"permitted": PermittedBinding}
+
+    async with Client(Permitted, modern=False, user=user) as client:
+        await in_database(user.user_permissions.clear)()
+        lost = json.loads(await client.receive_text())
+        assert (lost["payload"]["action"], lost["payload"]["pk"]) == ("delete", pk)
+        await write(user, "more")
+        await eventually(lambda: not relay_for("default").holdings.in_use())
+
+
+# What it costs
+
+
+def test_any_number_of_connections_is_looked_up_in_a_few_queries():
+    """Who a hundred connections are, and their rights, take as many queries as for ten."""
+    scopes = []
+    for number in range(100):
+        user = User.objects.create_user(f"u{number}")
+        user.groups.add(Group.objects.get_or_create(name=f"g{number % 7}")[0])
+        user.user_permissions.add(Permission.objects.first())
+        session = session_with(None)
+        session.update(
+            {
+                "_auth_user_id": str(user.pk),
+                "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+                "_auth_user_hash": user.get_session_auth_hash(),
+            }
+        )
+        session.save()
+        scopes.append({"session": session, "user": user})
+    counts = []
+    for some in (scopes[:10], scopes):
+        with CaptureQueriesContext(connection) as queries:
+            found = look(some)
+        assert [known.user for known in found] == [scope["user"] for scope in some]
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 6
+    assert len({known.rights for known in found}) == 100
+
+
+async def test_a_hundred_sockets_of_one_user_are_emptied_together():
+    """However many sockets a user has open, all of them lose the rows within the interval."""
+    user, other = await user_named("ana", is_staff=True), await user_named("bo")
+    await write(other, "yours")
+    clients = [Client(Demultiplexer, user=user) for _ in range(100)]
+    try:
+        for client in clients:
+            await client.__aenter__()
+            await client.subscribe("note")
+            assert texts(client) == ["yours"]
+        began = time.monotonic()
+        await change(user, is_staff=False)
+        for client in clients:
+            await until(client, [])
+        print(f"{len(clients)} sockets emptied after {time.monotonic() - began:.2f} s")
+    finally:
+        for client in clients:
+            await client.__aexit__(None, None, None)
