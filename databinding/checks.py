@@ -25,6 +25,7 @@ databinding.W006   a router sends what bindings read to another database than is
 databinding.W007   settings that work against each other
 databinding.W008   a connection pool in which the relay leaves no room
 databinding.W009   a binding overrides what Channels 1 called, and nothing calls now
+databinding.W020   a session engine whose sessions can't be ended by the server
 """
 
 from __future__ import annotations
@@ -132,6 +133,20 @@ def _check_together() -> list[CheckMessage]:
                 )
             )
     return found
+
+
+@register()
+def check_sessions(**kwargs: Any) -> list[CheckMessage]:
+    if django_settings.SESSION_ENGINE != "django.contrib.sessions.backends.signed_cookies":
+        return []
+    return [
+        Warning(
+            "Sessions in signed cookies can't be ended: a logout closes no other connection.",
+            hint="Set SESSION_ENGINE to another one, such as "
+            "'django.contrib.sessions.backends.cached_db'.",
+            id="databinding.W020",
+        )
+    ]
 
 
 @register()

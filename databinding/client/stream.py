@@ -215,6 +215,9 @@ class Stream:
         if action in (protocol.SNAPSHOT, protocol.BATCH):
             if self._accepted:
                 self._apply(frame)
+        elif action == protocol.UNSUBSCRIBE:
+            # Rights have changed: it isn't ours to see any more.
+            self._refused(RequestError(frame.payload))
         elif is_refusal(frame.payload):
             logger.warning("Stream %s: %s", self.name, RequestError(frame.payload))
 
@@ -229,11 +232,15 @@ class Stream:
         if isinstance(outcome, Reply):
             self._accepted = True
         elif isinstance(outcome, RequestError) and outcome.status < 500 and outcome.status != 429:
-            self._stop()
-            self._set(StreamState.REFUSED, outcome)
-            self._link.forget(self)
+            self._refused(outcome)
         else:
             self._fail(outcome)
+
+    def _refused(self, error: RequestError) -> None:
+        if self.state not in OVER:
+            self._stop()
+            self._set(StreamState.REFUSED, error)
+            self._link.forget(self)
 
     def _apply(self, frame: Frame) -> None:
         try:

@@ -256,6 +256,7 @@ export class Stream extends Emitter {
   receive({ payload, cursor }) {
     const { action } = payload;
     if (action === "snapshot" || action === "batch") return this.#apply(payload, cursor);
+    if (action === "unsubscribe" && payload.request_id == null) return this.#ended(new RequestError(payload));
     if (action === "error" || payload.response_status >= 400) return this.fail(new RequestError(payload));
     // A reply that nobody waits for any more is no message.
     if (payload.request_id == null) this.emit("message", payload);
@@ -311,6 +312,20 @@ export class Stream extends Emitter {
     }
     this.#set(passing ? "idle" : "refused", error);
     if (!passing) this.#moved(error);
+    this.fail(error);
+  }
+
+  /**
+   * The server has ended the subscription: it isn't ours to see any more.
+   *
+   * @param {RequestError} error
+   */
+  #ended(error) {
+    if (this.state === "closed") return;
+    this.#link.platform.clearTimeout(this.#timer);
+    this.#pacer.reset();
+    this.#set("refused", error);
+    this.#moved(error);
     this.fail(error);
   }
 

@@ -676,3 +676,23 @@ async def test_errors_are_told_by_field():
     assert error.fields == {"": ["No.", "?"], "value": ["Too much."], "inner.x": ["Bad."]}
     assert str(error) == "No. Too much. Bad. ?"
     assert str(RequestError({"response_status": 418})) == "The server answered 418."
+
+
+async def test_what_the_server_takes_back():
+    """A subscription that the server ends leaves no rows, and raises why."""
+    async with Peer() as peer, connect(peer.url) as live:
+        ints = live.stream("intval")
+        page = await peer.visitor()
+        await page.subscribed()
+        await page.snapshot({1: A}, "c1")
+        await ints.ready()
+        assert ints.rows == {1: A}
+        await page.snapshot({}, "void")
+        ended = {"action": "unsubscribe", "request_id": None, "response_status": 403}
+        await page.send("intval", {**ended, "errors": ["You may not."], "data": None})
+        with pytest.raises(RequestError) as refused:
+            async for _ in ints:
+                pass
+        assert refused.value.status == 403
+        assert ints.rows == {}
+        assert ints.state == "refused"

@@ -13,6 +13,7 @@ from databinding.checks import (
     check_doorbell,
     check_groups,
     check_lists,
+    check_sessions,
     check_settings,
     check_triggers,
 )
@@ -119,6 +120,16 @@ def test_a_method_that_nothing_calls(registry_as_it_was):
     assert [one.msg.split("()")[0] for one in found] == ["Ported.create", "Ported.serialize"]
     registry.remove(ported)
     assert check_bindings() == []
+
+
+# W020
+
+
+def test_sessions_that_cannot_be_ended():
+    """databinding.W020 names the session engine whose sessions the server can't end."""
+    assert ids(check_sessions()) == []
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+        assert ids(check_sessions()) == ["databinding.W020"]
 
 
 # E009

@@ -423,3 +423,19 @@ test("who unsubscribes waits for no parameters any more", async () => {
   await assert.rejects(moved, /unsubscribed/);
   await assert.rejects(ints.subscribe({ limit: 3 }), /unsubscribed/);
 });
+
+test("what the server takes back is gone, and the stream refused", () => {
+  const { world, ints } = liveWorld([[1, A]]);
+  const errors = record(ints, "error");
+  const changes = record(ints, "change");
+  world.socket.receive({ stream: "intval", payload: { action: "snapshot", items: [], complete: true }, cursor: "void" });
+  world.socket.receive({
+    stream: "intval",
+    payload: { action: "unsubscribe", request_id: null, response_status: 403, errors: ["You may not."], data: null },
+  });
+  assert.equal(ints.rows.size, 0);
+  assert.deepEqual(changes.at(-1).deleted, [{ pk: 1, data: A, before: A }]);
+  assert.equal(ints.state, "refused");
+  assert.equal(ints.error?.status, 403);
+  assert.equal(errors.length, 1);
+});

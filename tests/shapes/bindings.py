@@ -141,6 +141,7 @@ class TeamBinding(Open, WebsocketBinding):
     model = Note
     stream = "team"
     fields = ["owner", "text"]
+    watch = ["owner"]
     group_names = NoteBinding.group_names
 
     @classmethod

@@ -91,7 +91,8 @@ class Account(models.Model):
 class Note(models.Model):
     """Seen by its owner, or by everybody."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    # Tables of apps without migrations are made first.
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False)
     text = models.CharField(max_length=40)
     secret = models.CharField(max_length=40, blank=True)
     public = models.BooleanField(default=False)
