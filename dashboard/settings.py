@@ -191,7 +191,15 @@ LOGGING = {
     "formatters": {
         "line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # What rows hold is nothing for a log: exceptions stand there without their texts.
+    "filters": {"contents": {"()": "databinding.logs.WithoutContents"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["contents"],
+        },
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         # With Redis away it prints a traceback a second; our doorbell says it once.
@@ -201,5 +209,7 @@ LOGGING = {
         # Each line once: without Django's own handlers, which print beside the root's.
         "django": {"level": "INFO", "handlers": []},
         "django.server": {"level": "INFO", "handlers": []},
+        # The server program's: its own handler would print what exceptions say.
+        "uvicorn": {"level": "INFO", "handlers": []},
     },
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
@@ -14,8 +16,10 @@ class DatabindingConfig(AppConfig):
 
     def ready(self) -> None:
         from databinding import capture, checks  # noqa: F401  (checks register themselves)
+        from databinding.logs import WithoutContents
         from databinding.triggers import install_after_migrate
 
+        logging.getLogger("databinding").addFilter(WithoutContents())
         autodiscover_modules("bindings")
         capture.connect()
         post_migrate.connect(install_after_migrate, sender=self, dispatch_uid="databinding")

@@ -115,7 +115,7 @@ class Door:
             except FrameError as error:
                 await self.reply(protocol.error_reply(error))
             except Exception:
-                logger.exception("Stream %s: %s failed.", self.stream, request.action)
+                logger.exception("Stream %s: a request failed.", self.stream)
                 fault = self._error(request, 500, "Something went wrong on the server.")
                 await self.reply(protocol.error_reply(fault))
             finally:

@@ -170,7 +170,9 @@ class BindingConsumer(AsyncAPIConsumer):
         """Every exception is an answer: it never disturbs another request, stream or client."""
         error = as_api_exception(exc)
         if error is None:
-            logger.error("%s: %s failed.", self.binding.__qualname__, action, exc_info=exc)
+            # Any text may be named as an action, but only ours stand in the log.
+            named = action if action in self.available_actions else "another action"
+            logger.error("%s: %s failed.", self.binding.__qualname__, named, exc_info=exc)
             error = exceptions.APIException("Something went wrong on the server.")
         errors = error.detail if isinstance(error.detail, list) else [error.detail]
         status = error.status_code

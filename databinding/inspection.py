@@ -19,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from databinding import journal, triggers
 from databinding.journal import State
+from databinding.logs import harmless
 from databinding.models import JournalEntry, Mark
 from databinding.triggers import Drift
 
@@ -110,7 +111,8 @@ def _answer(alias: str, future: Future[Inspection]) -> None:
         found = _look(alias)
     except Exception as error:
         logger.debug("Inspecting %s", alias, exc_info=True)
-        found = Inspection(alias, "away", " ".join(str(error).split()).rstrip("."))
+        said = harmless(error) or type(error).__name__
+        found = Inspection(alias, "away", " ".join(said.split()).rstrip("."))
     finally:
         connections[alias].close()
     future.set_result(found)

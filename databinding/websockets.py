@@ -36,6 +36,7 @@ from typing import Any, ClassVar
 from asgiref.sync import async_to_sync
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.db.models import Model
 from django.http import HttpRequest
 from rest_framework import exceptions
@@ -47,6 +48,7 @@ from databinding.foreign import application_of
 from databinding.hub import running_hub
 from databinding.identity import identified, may_identify
 from databinding.inbound import BindingConsumer, consumer_class_for
+from databinding.logs import outlined
 from databinding.protocol import CloseCode, Closed, FrameError
 from databinding.routers import consistent_reads
 from databinding.session import Session, acceptance, binding_of
@@ -166,11 +168,14 @@ class WebSocketDemultiplexer(AsyncConsumer):
             await session.close()
 
     async def groups(self) -> frozenset[str]:
-        """What `connection_groups` says."""
+        """What `connection_groups` says. Where that raises, the server program logs it."""
         ask = self._asking_groups()
-        if inspect.iscoroutinefunction(self.connection_groups):
-            return self._named(await ask())
-        return self._named(await database_sync_to_async(ask)())
+        try:
+            if inspect.iscoroutinefunction(self.connection_groups):
+                return self._named(await ask())
+            return self._named(await database_sync_to_async(ask)())
+        except Exception as error:
+            raise (error if settings.DEBUG else outlined(error)) from None
 
     async def _regroup(self, scope: Any) -> frozenset[str]:
         """What `connection_groups` says of a connection whose scope is another from now on."""
