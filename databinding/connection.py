@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from types import MethodType, coroutine
 from typing import Any, Protocol
@@ -40,6 +39,20 @@ class Sender(Protocol):
 class Connection:
     """Sends text frames of one websocket, in its event loop."""
 
+    __slots__ = (
+        "_loop",
+        "_owner",
+        "_replies",
+        "_room",
+        "_send",
+        "_tally",
+        "_task",
+        "blocked",
+        "closed",
+        "gave_up",
+        "subscriptions",
+    )
+
     #: Replies that wait for a client to read before whoever sends more of them waits too.
     waiting_replies = 16
 
@@ -54,9 +67,9 @@ class Connection:
         self.ended: CloseCode | None = None
         self._owner = asyncio.current_task()
         self.subscriptions: set[Sender] = set()
-        self._replies: deque[str] = deque()
-        self._room = asyncio.Event()
-        self._room.set()
+        # Made when they are needed, which for most connections is never.
+        self._replies: list[str] = []
+        self._room: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
 
     def transmit(self, text: str) -> None:
@@ -80,7 +93,8 @@ class Connection:
     async def reply(self, text: str) -> None:
         """Send a frame as soon as the client reads; returns early while the line is short."""
         self.send_soon(text)
-        await self._room.wait()
+        if self._room is not None:
+            await self._room.wait()
 
     def send_soon(self, text: str) -> None:
         """As `reply`, for who can't wait."""
@@ -88,8 +102,8 @@ class Connection:
             self.transmit(text)
             return
         self._replies.append(text)
-        if len(self._replies) >= self.waiting_replies:
-            self._room.clear()
+        if len(self._replies) >= self.waiting_replies and self._room is None:
+            self._room = asyncio.Event()
 
     def pong(self, text: str) -> None:
         """Answer a heartbeat, unless the client doesn't read anyway."""
@@ -106,9 +120,15 @@ class Connection:
         self.closed = True
         self.blocked = False
         self._replies.clear()
-        self._room.set()
+        self._make_room()
         if self._task is not None:
             self._task.cancel()
+
+    def _make_room(self) -> None:
+        """Whoever waits with a reply waits no longer."""
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     async def _see_through(self, steps: Generator[Any, Any, None], suspended: Any) -> None:
         try:
@@ -118,9 +138,9 @@ class Connection:
         self.blocked = False
         self._task = None
         while self._replies and not self.blocked:
-            self.transmit(self._replies.popleft())
+            self.transmit(self._replies.pop(0))
         if len(self._replies) < self.waiting_replies:
-            self._room.set()
+            self._make_room()
         for subscription in list(self.subscriptions):
             if self.blocked:
                 break

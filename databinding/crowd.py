@@ -7,7 +7,7 @@ that forgets what a killed process had. So with N processes there may be N times
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from databinding.address import client_address, is_of_this_machine
@@ -43,12 +43,16 @@ def admitted(scope: Mapping[str, Any]) -> Iterator[None]:
     Not counted are the user of whom nothing is known, and this machine as an address: either
     stands for many.
     """
-    with ExitStack() as stack:
+    counted: list[tuple[str, Hashable]] = []
+    try:
         for whose, who, most in _limits(scope):
             if not _open.take((whose, who), most):
                 raise Crowded(whose)
-            stack.callback(_open.give_back, (whose, who))
+            counted.append((whose, who))
         yield
+    finally:
+        for one in counted:
+            _open.give_back(one)
 
 
 def _limits(scope: Mapping[str, Any]) -> Iterator[tuple[str, Hashable, int]]:

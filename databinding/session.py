@@ -90,7 +90,19 @@ class Session:
         self.doors = self._doors()
 
     def _doors(self) -> dict[str, Door | Foreign]:
-        return {stream: self._door(stream, one) for stream, one in self.consumers.items()}
+        """Those that something comes out of before anything is said; others are made then."""
+        classic = not is_modern(self.scope)
+        return {
+            stream: self._door(stream, one)
+            for stream, one in self.consumers.items()
+            if classic or binding_of(one) is None
+        }
+
+    def _door_of(self, stream: str | None) -> Door | Foreign | None:
+        door = None if stream is None else self.doors.get(stream)
+        if door is None and stream is not None and stream in self.consumers:
+            door = self.doors[stream] = self._door(stream, self.consumers[stream])
+        return door
 
     def _door(self, stream: str, carried: Any) -> Door | Foreign:
         binding = binding_of(carried)
@@ -161,7 +173,7 @@ class Session:
             if not fair:
                 raise self._too_fast() from None
             raise
-        door = None if stream is None else self.doors.get(stream)
+        door = self._door_of(stream)
         if isinstance(door, Door) and door.is_acknowledged_by(payload):
             # What we sent has paid for it; and a window must not stay shut.
             self._pace.give_back(cost(len(text)))

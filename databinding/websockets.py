@@ -214,15 +214,24 @@ class WebSocketDemultiplexer(AsyncConsumer):
         """`connection_groups` with those of the route's keyword arguments that it takes."""
         scope: Any = self.scope
         kwargs = scope.get("url_route", {}).get("kwargs", {})
-        parameters = inspect.signature(self.connection_groups).parameters
-        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-            kwargs = {name: value for name, value in kwargs.items() if name in parameters}
+        taken = _keywords_of(type(self).connection_groups)
+        if taken is not None:
+            kwargs = {name: value for name, value in kwargs.items() if name in taken}
         return functools.partial(self.connection_groups, **kwargs)
 
     @classmethod
     def binding_of(cls, stream: str) -> type[Binding] | None:
         """The binding that the stream carries, if it does carry one."""
         return binding_of(cls.consumers.get(stream))
+
+
+@functools.lru_cache(maxsize=1024)
+def _keywords_of(function: Callable[..., Any]) -> frozenset[str] | None:
+    """The names of a function's parameters; None: it takes any keyword."""
+    parameters = inspect.signature(function).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return None
+    return frozenset(parameters)
 
 
 def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, Any]:
