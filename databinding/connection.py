@@ -49,7 +49,7 @@ class Connection:
         "_task",
         "blocked",
         "closed",
-        "gave_up",
+        "ended",
         "subscriptions",
     )
 
