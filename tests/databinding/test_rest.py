@@ -1,11 +1,15 @@
 """The bindings of a demultiplexer as REST resources."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import util
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from django.urls import include, path
@@ -13,10 +17,11 @@ from rest_framework.authtoken.models import Token
 from rest_framework.serializers import ModelSerializer
 
 from databinding.keyset import Order
-from databinding.rest import rest_urls
+from databinding.rest import addresses, narrowing, resources, rest_urls
 from databinding.rest.resources import Resource
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import named
+from tests.servers import CHECKOUT
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.bindings import MessageBinding, NamedBinding
 from tests.shapes.models import Message, Named, Paper, Room, Tag
@@ -718,3 +723,36 @@ def test_the_page_of_the_description_comes_from_here(client):
     assert "../schema/" in script.content.decode()
     for response in (page, script):
         assert "https://" not in response.content.decode()
+
+
+# Without what is optional
+
+
+def test_without_the_extra_there_are_resources_but_no_description(monkeypatch):
+    """Bindings are served without drf-spectacular and django-filter, unless they have filters."""
+    missing = {"drf_spectacular", "django_filters"}
+    find_spec = util.find_spec
+    for module in (addresses, narrowing, resources):
+        monkeypatch.setattr(
+            module, "find_spec", lambda name: None if name in missing else find_spec(name)
+        )
+    names = [url.name for url in rest_urls(Talk)]
+    assert names == ["rest-root", "rest-intval-list", "rest-intval-detail"]
+    monkeypatch.setattr(IntegerValueBinding, "filterset_fields", ["name"])
+    with pytest.raises(ImproperlyConfigured, match=r"databinding\[rest\]"):
+        rest_urls(Talk)
+
+
+def test_nothing_optional_is_imported_by_the_way():
+    """Whoever imports `databinding.rest` needs neither of them."""
+    code = """
+import sys
+import django
+django.setup()
+for name in [*sys.modules]:
+    if name.startswith(("drf_spectacular", "django_filters", "databinding.rest")):
+        del sys.modules[name]
+sys.modules["drf_spectacular"] = sys.modules["django_filters"] = None
+import databinding.rest.resources
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)
