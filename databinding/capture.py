@@ -3,16 +3,17 @@
 With ``CAPTURE = "triggers"`` the database itself journals the keys of whatever is written, and
 the signals only make delivery prompt. With ``CAPTURE = "signals"``, for databases or rights
 without triggers, they journal the keys, in the transaction of the change. What sends no signal is
-not seen then: ``update()``, ``bulk_create()``, ``bulk_update()``, fast deletes, raw SQL and other
-programs; and what was written in autocommit is lost if the process dies before its ``post_save``,
-or if another receiver raises there before ours is called.
+not seen then: ``update()``, ``bulk_create()``, ``bulk_update()`` and fast deletes (but through
+`databinding.managers`), raw SQL and other programs; and what was written in autocommit is lost if
+the process dies before its ``post_save``, or if another receiver raises there before ours is
+called.
 
 Nothing in Django is wrapped or patched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,10 @@ from databinding.keys import to_text
 from databinding.watching import Watch, watches
 
 _UID = "databinding"
+
+#: What a watch is told of rows that have changed: the rows, or the values of its field; None among
+#: them: any row.
+Told = tuple[Watch, Iterable[Any]]
 
 
 def connect() -> None:
@@ -64,15 +69,16 @@ def _changed(
 ) -> None:
     found = watched_by(sender, using)
     if update_fields is not None:
-        found = tuple(watch for watch in found if _counts(watch, update_fields))
+        found = tuple(watch for watch in found if counts(watch, update_fields))
     if not found:
         return
     if settings.CAPTURE == "signals":
-        _journal(using, ((watch, [instance]) for watch in found))
+        journal_touched(using, [(watch, [instance]) for watch in found])
     ring_after_commit(using)
 
 
-def _counts(watch: Watch, saved: frozenset[str]) -> bool:
+def counts(watch: Watch, saved: Collection[str]) -> bool:
+    """Is a change of these fields (their names) one for the watch?"""
     if watch.fields is None:
         return True
     return any(field.name in saved for field in (watch.field, *watch.fields))
@@ -91,7 +97,8 @@ def _related_changed(
     if not found or not action.startswith("post_"):
         return
     if settings.CAPTURE == "signals":
-        _journal(using, ((watch, _touched(watch, instance, model, pk_set)) for watch in found))
+        touched = [(watch, _touched(watch, instance, model, pk_set)) for watch in found]
+        journal_touched(using, touched)
     ring_after_commit(using)
 
 
@@ -109,7 +116,29 @@ def _touched(
     return rows
 
 
-def _journal(using: str, touched: Iterable[tuple[Watch, Iterable[Any]]]) -> None:
+def any_row(watches: Iterable[Watch]) -> list[Told]:
+    """It can't be told which rows have changed."""
+    return [(watch, [None]) for watch in watches]
+
+
+def asked_of(watches: Iterable[Watch]) -> list[str]:
+    """What to ask of rows: the primary key, and the value of each watch that has one."""
+    return ["pk", *(watch.field.attname for watch in watches if watch.field is not None)]
+
+
+def told_by(watches: Iterable[Watch], rows: Sequence[tuple[Any, ...]]) -> list[Told]:
+    """Rows have changed that were asked for `asked_of`."""
+    if not rows:
+        return []
+    with_value = [watch for watch in watches if watch.field is not None]
+    touched: list[Told] = [
+        (watch, [row[place] for row in rows]) for place, watch in enumerate(with_value, start=1)
+    ]
+    return [*touched, *any_row(watch for watch in watches if watch.field is None)]
+
+
+def journal_touched(using: str, touched: Iterable[Told]) -> None:
+    """Journal, in the caller's transaction, what rows have changed, by whom that touches."""
     keys: dict[tuple[str, str | None], None] = {}
     for watch, rows in touched:
         for row in rows:

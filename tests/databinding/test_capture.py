@@ -18,6 +18,7 @@ from dashboard.consumers import Demultiplexer as Dashboard
 from databinding import capture, doorbell, triggers
 from databinding.models import JournalEntry
 from tests.databinding.clients import Client
+from tests.databinding.journalled import journalled
 from tests.databinding.programs import other_program
 from tests.servers import PATIENCE, command
 from tests.shapes.models import Base, Child, Message, Paper, Room, Tag
@@ -26,13 +27,6 @@ from tests.talk.models import IntegerValue
 from values.models import IntegerValue as Value
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def journalled(write, *arguments):
-    """Which rows a write journals, as sets of labels and keys."""
-    before = JournalEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    write(*arguments)
-    return {(one.model, one.key) for one in JournalEntry.objects.filter(id__gt=before)}
 
 
 # What signals see

@@ -9,7 +9,7 @@ from databinding.websockets import (
     WebSocketDemultiplexer,
 )
 
-from .models import Account, Child, Message, Named, Note, Paper
+from .models import Account, Child, Message, Named, Note, Paper, Task
 
 
 class Open:
@@ -165,6 +165,16 @@ class PermittedBinding(WebsocketBinding):
         return user.has_perm("shapes.view_note")
 
 
+class TaskBinding(Open, WebsocketBinding):
+    model = Task
+    stream = "task"
+    fields = ["code", "room", "done"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["tasks"]
+
+
 class ClosedBinding(WebsocketBinding):
     """Grants nothing."""
 
@@ -201,10 +211,11 @@ class Demultiplexer(WebSocketDemultiplexer):
         "note": NoteBinding,
         "team": TeamBinding,
         "permitted": PermittedBinding,
+        "task": TaskBinding,
         "closed": ClosedBinding,
         "parrot": Parrot,
     }
 
     async def connection_groups(self, rooms="1", **kwargs):
-        names = ["members", "papers", "children", "named", "accounts", "notes"]
+        names = ["members", "papers", "children", "named", "accounts", "notes", "tasks"]
         return names + [f"room-{room}" for room in rooms.split("-")]

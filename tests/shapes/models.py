@@ -5,6 +5,8 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from databinding.managers import JournalingManager
+
 
 class Room(models.Model):
     name = models.CharField(max_length=40)
@@ -99,3 +101,21 @@ class Note(models.Model):
 
     def __str__(self):
         return self.text
+
+
+class Task(models.Model):
+    """Journals what sends no signal, where signals capture."""
+
+    code = models.CharField(max_length=20, unique=True)
+    room = models.ForeignKey(Room, models.SET_NULL, null=True)
+    place = models.IntegerField(default=0)
+    done = models.BooleanField(default=False)
+
+    objects = JournalingManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        constraints = [models.UniqueConstraint(fields=["room", "place"], name="one_task_a_place")]
+
+    def __str__(self):
+        return self.code
