@@ -25,6 +25,7 @@ databinding.W006   a router sends what bindings read to another database than is
 databinding.W007   settings that work against each other
 databinding.W008   a connection pool in which the relay leaves no room
 databinding.W009   a binding overrides what Channels 1 called, and nothing calls now
+databinding.W010   with CAPTURE "signals" some writes go unseen, and nothing heals them
 databinding.W020   a session engine whose sessions can't be ended by the server
 """
 
@@ -40,6 +41,7 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, router
+from django.db.models import Model
 from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AND, NOT, OR, BasePermission
@@ -49,9 +51,10 @@ from databinding.binding import Binding, aliases, bindings_of, registry
 from databinding.conf import DEFAULTS, configured, settings
 from databinding.doorbell import channel_layer
 from databinding.keyset import Order
+from databinding.managers import JournalingQuerySet
 from databinding.models import JournalEntry
 from databinding.routers import consistent_reads
-from databinding.watching import Unwatchable, watches_by
+from databinding.watching import Unwatchable, watches_by, watches_of
 
 CAPTURES = ("triggers", "signals")
 
@@ -186,6 +189,8 @@ def check_bindings(**kwargs: Any) -> list[CheckMessage]:
             )
         elif binding.order_by:
             errors += _check_window(binding)
+        if settings.CAPTURE == "signals" and binding.refresh_every is None:
+            errors.append(_check_unseen(binding))
         errors += (
             Warning(
                 f"{binding.__qualname__}.{name}() is never called: Channels 1 did that.",
@@ -217,6 +222,28 @@ def _check_watch(binding: type[Binding]) -> list[CheckMessage]:
         message = f"{binding.__qualname__}.watch: {said}"
         errors.append(Error(message, hint=hint, obj=binding, id="databinding.E011"))
     return errors
+
+
+def _check_unseen(binding: type[Binding]) -> CheckMessage:
+    # What is added to a many-to-many field, and removed, has a signal of its own.
+    models = dict.fromkeys(
+        watch.model for watch in watches_of(binding) if not watch.model._meta.auto_created
+    )
+    plain = [model.__name__ for model in models if not _journals(model)]
+    also = f"update(), bulk_create() and bulk_update() of {', '.join(plain)}, " if plain else ""
+    return Warning(
+        f"{binding.__qualname__} doesn't see {also}raw SQL and other programs: CAPTURE is "
+        "'signals'.",
+        hint="Give it refresh_every, so that what goes unseen heals"
+        + (", and these models a JournalingManager." if plain else "."),
+        obj=binding,
+        id="databinding.W010",
+    )
+
+
+def _journals(model: type[Model]) -> bool:
+    managers = (model._default_manager, model._base_manager)
+    return all(isinstance(one.get_queryset(), JournalingQuerySet) for one in managers)
 
 
 def _check_window(binding: type[Binding]) -> list[CheckMessage]:

@@ -4,6 +4,8 @@ import uuid
 
 from django.db import connection, models
 
+from databinding.managers import JournalingManager
+
 
 class Model(models.Model):
     """An abstract base: its fields are in the tables of its children."""
@@ -157,6 +159,18 @@ class Elsewhere(models.Model):
         ddl = f"CREATE SCHEMA elsewhere; {ddl.replace('_thing', '.thing')}"
 
 
+class Job(Model):
+    """Journals what sends no signal, where signals capture."""
+
+    number = models.IntegerField(unique=True)
+    room = models.ForeignKey(Room, models.SET_NULL, null=True, related_name="jobs")
+
+    objects = JournalingManager()
+
+    class Meta(Model.Meta):
+        base_manager_name = "objects"
+
+
 class Permit(Model):
     """Says by its name which letters are shown; no relation leads there."""
 
@@ -168,5 +182,5 @@ class Letter(Model):
 #: In an order in which their tables can be made.
 MODELS = [
     *(Site, Room, Tag, Note, Reading, Place, Cafe, Licence, Bar, Paper, Coded, Permit, Letter),
-    *(Tree, Leaf, Measure, Elsewhere),
+    *(Tree, Leaf, Measure, Elsewhere, Job),
 ]

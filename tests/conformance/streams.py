@@ -9,6 +9,7 @@ from .models import (
     Cafe,
     Coded,
     Elsewhere,
+    Job,
     Leaf,
     Letter,
     Measure,
@@ -27,7 +28,7 @@ GROUPS = ["everybody"]
 #: Streams of rows that show themselves, and of some that show something of others.
 PLAIN = [
     *("note", "pinned", "read", "place", "cafe", "bar", "paper", "coded"),
-    *("leaf", "measure", "elsewhere"),
+    *("leaf", "measure", "elsewhere", "job"),
 ]
 DEPENDENT = ["described", "room", "tag", "site", "letter"]
 
@@ -92,6 +93,7 @@ def declare():
         "leaf": binding_of(Leaf),
         "measure": binding_of(Measure),
         "elsewhere": binding_of(Elsewhere),
+        "job": binding_of(Job),
         "described": binding_of(
             Note, watch=["room__name", "room__site", "tags__name"], serialize_data=note_data
         ),

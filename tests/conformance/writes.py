@@ -20,6 +20,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import F
 from django.forms import modelform_factory
 
+import databinding
 from tests.databinding.programs import connect, other_program, shell_program
 
 from .models import (
@@ -28,6 +29,7 @@ from .models import (
     Cafe,
     Coded,
     Elsewhere,
+    Job,
     Leaf,
     Letter,
     Licence,
@@ -56,10 +58,11 @@ class Write(NamedTuple):
 
 WRITES = []
 
-#: Sections; the last one's writes are shown by other rows.
+#: Sections; the writes of `DEPENDENT` are shown by other rows.
 BY_ITSELF = "What the database does by itself"
 PLACES = "Partitions and schemas"
 DEPENDENT = "Other tables, by `watch`"
+JOURNALING = "Many rows at once, through a `JournalingManager`"
 
 
 def write(section, name, *, only=None):
@@ -97,6 +100,7 @@ def begin():
     for pk, value in enumerate((1, 2, 11), 1):
         Measure.objects.create(pk=pk, name="m", value=value)
     Elsewhere.objects.create(pk=1, name="there")
+    rows.jobs = [Job.objects.create(number=number, room=rows.room) for number in (1, 2, 3)]
     rows.paper = Paper.objects.create(name="daily")
     rows.coded, rows.other_coded = (
         Coded.objects.create(code=code, number=number) for code, number in (("a", 1), ("b", 2))
@@ -236,6 +240,63 @@ def bulk_update(rows):
 
 @write("Many rows at once", "a cascade, by Django")
 def cascade(rows):
+    rows.room.delete()
+
+
+# Many rows at once, through a JournalingManager
+
+
+@write(JOURNALING, "`update()` through it")
+def journalled_update(rows):
+    Job.objects.filter(number__lt=3).update(number=F("number") + 10)
+
+
+@write(JOURNALING, "`update()` of a primary key through it")
+def journalled_key(rows):
+    Job.objects.filter(number=1).update(id=4711)
+
+
+@write(JOURNALING, "`bulk_update()` through it")
+def journalled_bulk_update(rows):
+    for job in rows.jobs:
+        job.name = "changed"
+    Job.objects.bulk_update(rows.jobs, ["name"])
+
+
+@write(JOURNALING, "`bulk_create()` through it")
+def journalled_bulk_create(rows):
+    Job.objects.bulk_create(Job(number=number) for number in (7, 8))
+
+
+@write(JOURNALING, "`bulk_create(ignore_conflicts=True)` through it")
+def journalled_ignore_conflicts(rows):
+    Job.objects.bulk_create([Job(number=1, name="ignored"), Job(number=7)], ignore_conflicts=True)
+
+
+@write(JOURNALING, "`bulk_create(update_conflicts=True)` through it")
+def journalled_update_conflicts(rows):
+    Job.objects.bulk_create(
+        [Job(number=1, name="again"), Job(number=7)],
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=["number"],
+    )
+
+
+@write(JOURNALING, "a fast delete, `_raw_delete()`, through it")
+def journalled_raw_delete(rows):
+    Job.objects.filter(number=2)._raw_delete("default")
+
+
+@write(JOURNALING, "as base manager: a foreign key's manager: `add()`, `remove()`, `clear()`")
+def journalled_relation(rows):
+    rows.other_room.jobs.add(rows.jobs[0])
+    rows.room.jobs.remove(rows.jobs[1])
+    rows.room.jobs.clear()
+
+
+@write(JOURNALING, "as base manager: a foreign key's SET_NULL, by Django")
+def journalled_set_null(rows):
     rows.room.delete()
 
 
@@ -483,6 +544,20 @@ def watched_model_delete(rows):
 
 
 # SQL
+
+
+@write("SQL", "`UPDATE`, then `databinding.touch(queryset)`")
+def touched_queryset(rows):
+    with transaction.atomic():
+        sql("UPDATE conformance_note SET value = 8 WHERE value = 0")
+        databinding.touch(Note.objects.filter(value=8))
+
+
+@write("SQL", "`DELETE`, then `databinding.touch(row)`")
+def touched_row(rows):
+    sql("DELETE FROM conformance_job")
+    for job in rows.jobs:
+        databinding.touch(job)
 
 
 @write("SQL", "`UPDATE`")

@@ -21,6 +21,7 @@ from databinding.conf import DEFAULTS
 from databinding.status import status
 from databinding.triggers import drift, install, uninstall
 from databinding.websockets import WebsocketBinding
+from tests.shapes.bindings import MessageBinding, TaskBinding
 from tests.shapes.models import Message
 from tests.talk.models import IntegerValue
 
@@ -120,6 +121,23 @@ def test_a_method_that_nothing_calls(registry_as_it_was):
     assert [one.msg.split("()")[0] for one in found] == ["Ported.create", "Ported.serialize"]
     registry.remove(ported)
     assert check_bindings() == []
+
+
+# W010
+
+
+def test_what_signals_do_not_see(monkeypatch):
+    """databinding.W010 names models without a JournalingManager, until the binding heals itself."""
+    assert "databinding.W010" not in ids(check_bindings())
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        found = {one.obj: one for one in check_bindings() if one.id == "databinding.W010"}
+        assert found.keys() == set(registry)
+        assert "update(), bulk_create() and bulk_update() of Message, raw SQL" in str(
+            found[MessageBinding].msg
+        )
+        assert str(found[TaskBinding].msg).startswith("TaskBinding doesn't see raw SQL and")
+        monkeypatch.setattr(TaskBinding, "refresh_every", 60)
+        assert TaskBinding not in [one.obj for one in check_bindings()]
 
 
 # W020
