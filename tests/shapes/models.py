@@ -94,7 +94,9 @@ class Note(models.Model):
     """Seen by its owner, or by everybody."""
 
     # Tables of apps without migrations are made first.
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False, related_name="+"
+    )
     text = models.CharField(max_length=40)
     secret = models.CharField(max_length=40, blank=True)
     public = models.BooleanField(default=False)
