@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
-from types import MethodType, coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from types import CoroutineType, MethodType, coroutine
 from typing import Any, Protocol
 
 from channels.sessions import InstanceSessionWrapper
@@ -23,6 +23,9 @@ from databinding.tally import HubTally
 logger = logging.getLogger("databinding")
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: An awaitable that is driven by hand.
+Steps = Generator[Any, Any, None] | Coroutine[Any, Any, None]
 
 #: What servers raise from ``send`` once the client has gone (uvicorn: OSError).
 _GONE = (OSError, RuntimeError)
@@ -77,7 +80,9 @@ class Connection:
         if self.closed:
             return
         self._tally.frames += 1
-        steps = self._send({"type": "websocket.send", "text": text}).__await__()
+        sending = self._send({"type": "websocket.send", "text": text})
+        # Servers' sends are coroutines, which needn't be asked for an iterator.
+        steps = sending if type(sending) is CoroutineType else sending.__await__()
         try:
             suspended = steps.send(None)
         except StopIteration:
@@ -130,7 +135,7 @@ class Connection:
             self._room.set()
             self._room = None
 
-    async def _see_through(self, steps: Generator[Any, Any, None], suspended: Any) -> None:
+    async def _see_through(self, steps: Steps, suspended: Any) -> None:
         try:
             await _continue(steps, suspended)
         except Exception as error:
@@ -186,7 +191,7 @@ def _servers_own(send: Send) -> Send:
 
 
 @coroutine
-def _continue(steps: Generator[Any, Any, None], suspended: Any) -> Generator[Any, Any, None]:
+def _continue(steps: Steps, suspended: Any) -> Generator[Any, Any, None]:
     """Await the rest of an awaitable that was stepped once and gave ``suspended``."""
     while True:
         try:

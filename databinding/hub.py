@@ -39,7 +39,7 @@ class Subscriber(Protocol):
     @property
     def held_back(self) -> bool: ...
 
-    def push(self, frames: Frames) -> bool: ...
+    def push(self, text: str, number: int) -> bool: ...
 
     def deliver(self) -> None: ...
 
@@ -164,9 +164,10 @@ class Hub:
         share, without a task, a lock or a queue. Everybody else is on their own.
         """
         stream, classic, number = "", False, -1
-        frames: Frames | None = None
-        events = 0
-        for count, subscription in enumerate(this.members, 1):
+        text, after, events = "", -1, 0
+        pushed = 0
+        left = self.LOOK_AFTER
+        for subscription in this.members:
             if (
                 subscription.number != number
                 or subscription.stream != stream
@@ -177,15 +178,23 @@ class Hub:
                     subscription.classic,
                     subscription.number,
                 )
+                self.tally.events += events * pushed
+                pushed = 0
+                text = ""
                 frames = this.audience.made(stream, classic, number)
-            if frames is not None and subscription.push(frames):
-                events += frames.events
+                if frames is not None and len(frames.texts) == 1:
+                    (text,), after, events = frames
+            if text and subscription.push(text, after):
+                pushed += 1
             else:
                 subscription.deliver()
-            if count % self.LOOK_AFTER == 0 and time.monotonic() > until:
-                self.tally.events += events
-                return False
-        self.tally.events += events
+            left -= 1
+            if not left:
+                if time.monotonic() > until:
+                    self.tally.events += events * pushed
+                    return False
+                left = self.LOOK_AFTER
+        self.tally.events += events * pushed
         return True
 
     def _deliver_cursors(self, audiences: list[Audience], told: float) -> None:

@@ -224,6 +224,8 @@ class _Life:
     PRUNE_ON = 0.1
     #: For this long after news, other processes' commits are looked for often.
     BUSY = 1.0
+    #: Seconds of looking for them before whatever else is to be done has its turn.
+    NAP = 0.25
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -238,6 +240,8 @@ class _Life:
         self.joins_paced = 0.0
         self.joins_after = 0.0
         self.retry = 0.0
+        #: Something was committed, and no pass has read it.
+        self.grown = False
         # Rows that could not be read, to be read again.
         self.owed: Owed = {}
         self.owed_pause = self.OWED_FIRST
@@ -264,19 +268,13 @@ class _Life:
         try:
             self._ask(self._keep_house)
             # A pass that failed is still owed: what told of the news then tells it only once.
-            told = self._ask(self.journal.grown) or relay._rung
+            told = self.grown or self._ask(self.journal.grown) or relay._rung
+            self.grown = False
             if told and relay.tally.behind_since is None:
                 relay.tally.behind_since = time.monotonic()
             due = self._due() or self._refresh_due()
             if not (told or relay._asked or self._joins_due() or self.retry or due):
-                busy = time.monotonic() - self.last_news < self.BUSY
-                wait = settings.POLL_BUSY if busy else settings.POLL_REST
-                if relay._jobs:
-                    wait = min(wait, self.joins_after - time.monotonic())
-                if (refresh := self.refreshes.next(relay.holdings.rows)) is not None:
-                    wait = min(wait, refresh[1])
-                relay._woken.wait(wait)
-                relay._woken.clear()
+                self._nap()
                 return
             pause = self.pause_until - time.monotonic()
             if pause > 0:
@@ -289,6 +287,26 @@ class _Life:
             if self.retry:
                 logger.warning("The relay of %s is back.", relay.alias)
                 self.retry = 0.0
+
+    def _nap(self) -> None:
+        """Wait until there may be something to do, or it is time to look.
+
+        Most looks find nothing, a hundred times a second; so nothing but the look is done then.
+        """
+        relay = self.relay
+        now = time.monotonic()
+        pause = settings.POLL_BUSY if now - self.last_news < self.BUSY else settings.POLL_REST
+        until = now + self.NAP
+        if relay._jobs:
+            until = min(until, self.joins_after)
+        if self.owed:
+            until = min(until, self.owed_due)
+        if (refresh := self.refreshes.next(relay.holdings.rows)) is not None:
+            until = min(until, now + refresh[1])
+        while now < until and not self.grown and not relay._woken.wait(min(pause, until - now)):
+            self.grown = self._ask(self.journal.grown)
+            now = time.monotonic()
+        relay._woken.clear()
 
     def _joins_due(self) -> bool:
         return bool(self.relay._jobs) and time.monotonic() >= self.joins_after

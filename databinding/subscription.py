@@ -118,9 +118,10 @@ class Subscription:
         if held_back:
             self.deliver()
 
-    def push(self, frames: Frames) -> bool:
-        """Send what comes after `number`, if it is a frame, nothing else is to come before it and
-        the client may be sent it now; else nothing is done, and `deliver` is for what may be."""
+    def push(self, text: str, number: int) -> bool:
+        """Send the one frame that leads from `number` to this one, if nothing is to come before it
+        and the client may be sent it now; else nothing is done, and `deliver` is for what may be.
+        """
         connection = self.connection
         if (
             self._texts
@@ -131,12 +132,11 @@ class Subscription:
             or connection.blocked
             or connection.closed
             or (self.window is not None and self.in_flight >= self.window)
-            or len(frames.texts) != 1
         ):
             return False
         self.in_flight += 1
-        self.number = frames.number
-        connection.transmit(frames.texts[0])
+        self.number = number
+        connection.transmit(text)
         return True
 
     def deliver(self) -> None:

@@ -73,11 +73,11 @@ async def test_a_subscription_that_fails_leaves_the_others_served(monkeypatch, c
         sockets = await subscribed(stack, 4)
         failing = []
 
-        def fails(subscription, frames):
+        def fails(subscription, text, number):
             if not failing:
                 failing.append(subscription)
                 raise ValueError("a fault")
-            return push(subscription, frames)
+            return push(subscription, text, number)
 
         monkeypatch.setattr(Subscription, "push", fails)
         await update(1)
