@@ -101,6 +101,11 @@ class Requests:
             # Also where nobody waits any more; what was sent may still be carried out.
             self._forget(request)
 
+    @property
+    def closed(self) -> bool:
+        """Will there be no connection any more?"""
+        return self._closed is not None
+
     def waits(self, stream: str) -> bool:
         """Does somebody wait for an answer on this stream?"""
         return any(request.stream == stream for request in self._sent.values())

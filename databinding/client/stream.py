@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
 from weakref import WeakSet
 
 from databinding import protocol
@@ -152,8 +153,26 @@ class Stream:
         return await self._link.requests.ask(self.name, {**(payload or {}), "action": action})
 
     async def create(self, data: Mapping[str, Any], **more: Any) -> Reply:
-        """Create a row; the reply's `pk` is its. `more`: further keys, as `idempotency_key`."""
-        return await self.request("create", {**more, "data": data})
+        """Create a row; the reply's `pk` is its. `more`: further keys, as `idempotency_key`.
+
+        It has a key of its own by which the server knows it again, so it is sent once more where
+        its answer was lost, and stored once. Where no answer comes for `reply_timeout` at all that
+        raises `UnknownOutcomeError`; whoever passed a key may go on with that later.
+        """
+        payload = {"idempotency_key": str(uuid4()), **more, "data": data}
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._link.options.reply_timeout
+        lost: UnknownOutcomeError | None = None
+        while True:
+            try:
+                return await self.request("create", payload)
+            except UnknownOutcomeError as error:
+                lost = error
+            except NotSentError:
+                if lost is None:
+                    raise
+            if loop.time() >= until or self._link.requests.closed:
+                raise lost
 
     async def update(self, pk: Key, data: Mapping[str, Any], **more: Any) -> Reply:
         """Change the given fields of a row. `more`: further keys of the payload, as `expect`."""

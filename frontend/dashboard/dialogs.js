@@ -8,9 +8,10 @@ import { reason } from "./reason.js";
  * The form for a new value.
  *
  * @param {import("../databinding/stream.js").Stream} stream
+ * @param {import("../databinding/outbox.js").Outbox} outbox
  * @param {(pk: import("../databinding/protocol.js").Pk) => void} added
  */
-export function addDialog(stream, added) {
+export function addDialog(stream, outbox, added) {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.querySelector("#add-dialog"));
   if (dialog === null) return;
   const form = /** @type {HTMLFormElement} */ (find(dialog, "form"));
@@ -33,8 +34,14 @@ export function addDialog(stream, added) {
     showErrors(form, {});
     await busy(form, async () => {
       try {
-        const { pk } = await stream.create({ name: name.value.trim(), value: number });
+        const created = stream.create({ name: name.value.trim(), value: number });
+        const answer = await orLate(outbox, created);
         dialog.close();
+        if (answer === null) {
+          announce(`${name.value.trim()} waits for the connection.`);
+          return form.reset();
+        }
+        const { pk } = answer;
         announce(`${name.value.trim()} added.`);
         form.reset();
         if (pk !== null) added(pk);
@@ -49,10 +56,11 @@ export function addDialog(stream, added) {
  * Asks before a value is deleted.
  *
  * @param {import("../databinding/stream.js").Stream} stream
+ * @param {import("../databinding/outbox.js").Outbox} outbox
  * @param {(pk: import("../databinding/protocol.js").Pk) => () => void} leaving  Called before; what it returns, after.
  * @returns {(pk: import("../databinding/protocol.js").Pk) => void} opens it
  */
-export function deleteDialog(stream, leaving) {
+export function deleteDialog(stream, outbox, leaving) {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.querySelector("#delete-dialog"));
   if (dialog === null) return () => {};
   const form = /** @type {HTMLFormElement} */ (find(dialog, "form"));
@@ -66,7 +74,11 @@ export function deleteDialog(stream, leaving) {
     const left = leaving(pk);
     await busy(form, async () => {
       try {
-        await stream.delete(pk);
+        if ((await orLate(outbox, stream.delete(pk))) === null) {
+          dialog.close();
+          announce(`Deleting ${name} waits for the connection.`);
+          return left();
+        }
       } catch (error) {
         // Somebody else was faster: that is what was wanted.
         if (!(error instanceof RequestError && error.status === 404)) return showErrors(form, fieldsOf(error));
@@ -86,6 +98,25 @@ export function deleteDialog(stream, leaving) {
     showErrors(form, {});
     dialog.showModal();
   };
+}
+
+/**
+ * The answer; or null as soon as it waits for the connection, which may take hours: then the page shows it, and tells
+ * how it ended.
+ *
+ * @template Reply
+ * @param {import("../databinding/outbox.js").Outbox} outbox
+ * @param {Promise<Reply>} answer  Of the write that was made last.
+ * @returns {Promise<Reply | null>}
+ */
+function orLate(outbox, answer) {
+  const write = outbox.writes.at(-1);
+  return new Promise((resolve, reject) => {
+    const look = () => write && outbox.late.includes(write) && resolve(null);
+    const unlisten = outbox.on("change", look);
+    answer.then(resolve, reject).finally(unlisten);
+    look();
+  });
 }
 
 /** @param {HTMLDialogElement} dialog */

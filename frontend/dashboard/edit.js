@@ -1,13 +1,15 @@
 /**
  * The edit of one number: desired beside confirmed. Pure; the tile draws it.
  *
- *     idle ── begin ──▶ editing ── submit ──▶ pending ── confirm ──▶ idle
- *                          ▲                     ├── reject ──▶ failed ── begin / dismiss
- *                          └──────────────────── └── lose ────▶ unknown ── settle ──▶ idle or failed
+ *     idle ── begin ──▶ editing ── submit ──▶ pending ◀── queue ──▶ queued
+ *                          ▲                     ├── confirm ──▶ idle
+ *                          │                     ├── reject ───▶ failed ── begin / dismiss
+ *                          │                     └── conflict ─▶ conflict ── mine ──▶ pending
+ *                          └──────────────────────────────────────┴─ begin / dismiss
  *
- * A change from elsewhere never touches it: the number beside it is the store's.
+ * Queued is pending without a connection. A change from elsewhere never touches it: the number beside it is the store's.
  *
- * @typedef {"idle" | "editing" | "pending" | "unknown" | "failed"} EditState
+ * @typedef {"idle" | "editing" | "pending" | "queued" | "failed" | "conflict"} EditState
  */
 export class Edit {
   /** @type {EditState} */
@@ -18,6 +20,11 @@ export class Edit {
   desired = null;
   /** Why it failed. */
   message = "";
+
+  /** Whether it is on its way, or waits to be. */
+  get underway() {
+    return this.state === "pending" || this.state === "queued";
+  }
 
   /** @param {number} confirmed */
   begin(confirmed) {
@@ -32,34 +39,37 @@ export class Edit {
     this.desired = desired;
   }
 
+  /**
+   * It waits for the connection, or does so no longer.
+   *
+   * @param {boolean} waits
+   */
+  queue(waits) {
+    if (this.underway) this.state = waits ? "queued" : "pending";
+  }
+
   confirm() {
-    if (this.state === "pending" || this.state === "unknown") this.dismiss();
+    if (this.underway) this.dismiss();
   }
 
   /** @param {string} message */
   reject(message) {
-    if (this.state !== "pending" && this.state !== "unknown") return;
+    if (!this.underway) return;
     this.state = "failed";
     this.message = message;
   }
 
-  /** The connection was lost before the answer came. */
-  lose() {
-    if (this.state === "pending") this.state = "unknown";
+  /** Somebody else has changed it since editing began. */
+  conflict() {
+    if (this.underway) this.state = "conflict";
   }
 
-  /**
-   * The rows are complete again, so what became of it can be seen.
-   *
-   * @param {number} confirmed
-   */
-  settle(confirmed) {
-    if (this.state !== "unknown") return;
-    if (confirmed === this.desired) this.confirm();
-    else this.reject("The connection was lost before it was saved.");
+  /** Write it all the same. */
+  mine() {
+    if (this.state === "conflict") this.state = "pending";
   }
 
-  /** Cancel the edit, or take note of its failure. */
+  /** Cancel the edit, or take note of its failure; of a conflict: theirs it is. */
   dismiss() {
     this.state = "idle";
     this.base = this.desired = null;

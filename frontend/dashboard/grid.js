@@ -9,7 +9,7 @@ const collator = new Intl.Collator(undefined, { numeric: true });
  * draws them all.
  *
  * @typedef {import("../databinding/protocol.js").Pk} Pk
- * @typedef {Pick<import("./tile.js").TileEvents, "save" | "remove">} GridEvents
+ * @typedef {Omit<import("./tile.js").TileEvents, "dirty">} GridEvents
  */
 export class Grid {
   /** @type {Map<Pk, Tile>} */
@@ -79,6 +79,19 @@ export class Grid {
     this.#asOf = null;
     for (const tile of this.tiles.values()) tile.resume(Date.now());
     this.#drawAges();
+  }
+
+  /**
+   * What of the tiles' edits waits for the connection.
+   *
+   * @param {ReadonlySet<Pk | null>} waiting
+   */
+  queue(waiting) {
+    for (const tile of this.tiles.values()) {
+      const { state } = tile.edit;
+      tile.edit.queue(waiting.has(tile.pk));
+      if (tile.edit.state !== state) this.redraw(tile);
+    }
   }
 
   /** @param {Tile} tile */

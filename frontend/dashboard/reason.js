@@ -7,7 +7,7 @@ import { NotSentError, RequestError } from "../databinding/index.js";
  * @returns {string}
  */
 export function reason(error) {
-  if (error instanceof NotSentError) return "You are offline.";
+  if (error instanceof NotSentError) return "The connection is closed.";
   if (error instanceof RequestError && error.status === 401) return "You are logged out.";
   return error instanceof Error ? error.message : String(error);
 }

@@ -9,6 +9,8 @@ const POINTS = 120;
 const FLASH_AFTER = 2500;
 /** Instead of the flash where motion is not wanted: a mark for this long (ms). */
 const MARK_FOR = 2000;
+/** So many characters don't fit on one line beside each other. */
+const TWO_LINES = 20;
 const FLASH = { duration: 1500, easing: "ease-out" };
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -18,6 +20,8 @@ const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
  * @typedef {object} TileEvents
  * @property {(tile: Tile, value: number) => void} save
  * @property {(tile: Tile) => void} remove
+ * @property {(tile: Tile) => void} discard  The edit that waits is to be taken back.
+ * @property {(tile: Tile) => void} resolve  Theirs or mine?
  * @property {(tile: Tile) => void} dirty  Something is to be drawn soon.
  */
 export class Tile {
@@ -60,6 +64,8 @@ export class Tile {
     this.note = find(this.element, ".note");
     this.noteText = find(this.element, ".note-text");
     this.again = find(this.element, ".again");
+    this.resolve = find(this.element, ".resolve");
+    this.discard = find(this.element, ".discard");
     this.age = find(this.element, ".age");
     this.line = find(this.element, ".line");
     this.area = find(this.element, ".area");
@@ -102,6 +108,11 @@ export class Tile {
     this.#history.gap(time);
   }
 
+  /** Put the focus here. */
+  focus() {
+    (this.gone ? neighbour(this.element) : this.value)?.focus();
+  }
+
   /**
    * The rows are what the database holds again.
    *
@@ -109,7 +120,6 @@ export class Tile {
    */
   resume(time) {
     this.#history.resume(time);
-    this.edit.settle(this.data.value);
     this.#events.dirty(this);
   }
 
@@ -123,10 +133,14 @@ export class Tile {
       setText(this.value, shown);
     }
     setText(this.deltaText, this.#delta === 0 ? "" : formatDelta(this.#delta));
-    const desired = state === "pending" || state === "unknown";
-    setText(this.desired, desired ? `→ ${formatNumber(this.edit.desired)} ${state === "pending" ? "⟳" : "?"}` : "");
+    const mark = { pending: "⟳", queued: "◷", conflict: "▲" }[/** @type {string} */ (state)];
+    const desired = mark !== undefined;
+    setText(this.desired, desired ? `→ ${formatNumber(this.edit.desired)} ${mark}` : "");
     this.element.dataset.edit = state;
-    this.element.style.setProperty("--chars", String(Math.max(4, shown.length + (desired ? this.desired.textContent?.length ?? 0 : 0))));
+    const beside = this.desired.textContent?.length ?? 0;
+    const long = shown.length + beside > TWO_LINES;
+    this.element.classList.toggle("long", long);
+    this.element.style.setProperty("--chars", String(Math.max(4, long ? Math.max(shown.length, beside) : shown.length + beside)));
     this.element.classList.toggle("gone", this.gone);
     this.editor.hidden = state !== "editing";
     this.box.hidden = state === "editing";
@@ -163,7 +177,9 @@ export class Tile {
   /** Begin to edit the number. */
   open() {
     if (this.gone || this.edit.state === "editing" || this.edit.state === "pending") return;
-    const draft = this.edit.state === "failed" ? this.edit.desired : this.data.value;
+    if (this.edit.state === "conflict") return this.#events.resolve(this);
+    const draft = this.edit.state === "idle" ? this.data.value : this.edit.desired;
+    if (this.edit.state === "queued") this.#events.discard(this);
     this.edit.begin(this.data.value);
     this.input.value = String(draft);
     this.draw(Date.now());
@@ -176,7 +192,7 @@ export class Tile {
     const held = this.editor.contains(document.activeElement) || this.note.contains(document.activeElement);
     this.edit.dismiss();
     this.draw(Date.now());
-    if (held) (this.gone ? neighbour(this.element) : this.value)?.focus();
+    if (held) this.focus();
     this.#events.dirty(this);
   }
 
@@ -201,11 +217,14 @@ export class Tile {
     let text = "";
     if (this.gone) text = "▲ Deleted by somebody else.";
     else if (message) text = state === "failed" ? `◆ Not saved: ${message}` : `◆ ${message}`;
-    else if (state === "unknown") text = "◷ Connection lost; unknown whether it was saved.";
+    else if (state === "queued") text = "◷ Waits for the connection.";
+    else if (state === "conflict") text = `▲ Changed meanwhile: was ${formatNumber(base)}, now ${formatNumber(this.data.value)}.`;
     else if (state === "editing" && this.data.value !== base) text = `▲ Changed meanwhile: now ${formatNumber(this.data.value)}, was ${formatNumber(base)}.`;
     this.note.hidden = text === "";
     this.element.classList.toggle("noted", text !== "");
     this.again.hidden = state !== "failed" || this.gone;
+    this.resolve.hidden = state !== "conflict" || this.gone;
+    this.discard.hidden = state !== "queued" || this.gone;
     setText(this.noteText, text);
     if (!message) this.input.removeAttribute("aria-invalid");
   }
@@ -243,6 +262,11 @@ export class Tile {
     this.element.querySelector(".remove")?.addEventListener("click", () => this.#events.remove(this));
     if (this.value instanceof HTMLButtonElement) this.value.addEventListener("click", () => this.open());
     this.again.addEventListener("click", () => this.open());
+    this.resolve.addEventListener("click", () => this.#events.resolve(this));
+    this.discard.addEventListener("click", () => {
+      this.#events.discard(this);
+      this.cancel();
+    });
     find(this.note, ".dismiss").addEventListener("click", () => this.cancel());
     find(this.editor, ".cancel").addEventListener("click", () => this.cancel());
     this.editor.addEventListener("submit", (event) => {

@@ -5,6 +5,7 @@
  *     ├── RequestError         the server said no; nothing was written
  *     ├── UnknownOutcomeError  sent, but the answer was lost: it may have been applied or not
  *     ├── NotSentError         it never left this page
+ *     ├── DiscardedError       it was taken out of the outbox
  *     └── ProtocolError        a frame from the server that can't be understood
  */
 export class DatabindingError extends Error {
@@ -29,6 +30,7 @@ export class RequestError extends DatabindingError {
     super(describe(errors) || `The server answered ${payload.response_status}.`);
     this.status = Number(payload.response_status);
     this.errors = errors;
+    /** @type {any} The row as it is, where the server tells (409). */
     this.data = payload.data ?? null;
     this.pk = payload.pk ?? null;
     /** @type {number | null} In how many seconds it may be tried again, where it was too often (429). */
@@ -50,6 +52,7 @@ export class RequestError extends DatabindingError {
 
 export class UnknownOutcomeError extends DatabindingError {}
 export class NotSentError extends DatabindingError {}
+export class DiscardedError extends DatabindingError {}
 export class ProtocolError extends DatabindingError {}
 
 /** @param {unknown[]} errors */

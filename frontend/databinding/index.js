@@ -14,7 +14,7 @@ import { Connection } from "./connection.js";
 import { withDefaults } from "./options.js";
 import { browserPlatform } from "./platform.js";
 
-export { DatabindingError, NotSentError, ProtocolError, RequestError, UnknownOutcomeError } from "./errors.js";
+export { DatabindingError, DiscardedError, NotSentError, ProtocolError, RequestError, UnknownOutcomeError } from "./errors.js";
 export { initialRows } from "./initial.js";
 
 /**

@@ -1,6 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
-import { NotSentError, RequestError, UnknownOutcomeError } from "./errors.js";
+import { DiscardedError, NotSentError, RequestError, UnknownOutcomeError } from "./errors.js";
 import { same } from "./store.js";
 
 /**
@@ -91,12 +91,7 @@ export class Outbox extends Emitter {
   discard(write) {
     const entry = this.#entries.get(write);
     if (entry === undefined || write.state === "sending") return false;
-    this.#fail(
-      entry,
-      entry.tried
-        ? new UnknownOutcomeError("Discarded; unknown whether it was applied before the connection was lost.")
-        : new NotSentError("Discarded; nothing was sent."),
-    );
+    this.#fail(entry, new DiscardedError(entry.tried ? "Discarded; unknown whether it was applied before." : "Discarded; nothing was sent."));
     return true;
   }
 

@@ -116,8 +116,8 @@ export class Stream extends Emitter {
    *
    * @param {Data} data
    * @param {Payload} [extra]  Further keys of the payload, as an `idempotency_key` of your own.
-   * @returns {Promise<Reply>} its `pk` is the new row's; rejects with a RequestError, or a NotSentError or
-   *     UnknownOutcomeError if it was discarded or the connection is closed for good
+   * @returns {Promise<Reply>} its `pk` is the new row's; rejects with a RequestError, with a DiscardedError, or
+   *     with a NotSentError or UnknownOutcomeError if the connection is closed for good
    */
   create(data, extra) {
     return this.#write("create", null, data, extra);

@@ -97,8 +97,11 @@ async def test_visitors_see_no_editing(start_server, open_page, pump):
     await expect(page.get_by_role("button")).to_have_count(0)
 
 
-async def test_two_people_edit_the_same_value(start_server, open_page, ana, admin_user, pump):
-    """A remote change is told beside a draft and never touches it; both pages end equal."""
+@pytest.mark.parametrize(("choice", "becomes"), [("Keep theirs", 1500), ("Use mine", 1480)])
+async def test_two_people_edit_the_same_value(
+    start_server, open_page, ana, admin_user, pump, choice, becomes
+):
+    """A remote change is told beside a draft and doesn't touch it; saving asks whose wins."""
     server = start_server()
     mine = await open_page(server.url, user=ana)
     theirs = await open_page(server.url, user=admin_user)
@@ -112,9 +115,29 @@ async def test_two_people_edit_the_same_value(start_server, open_page, ana, admi
     await expect(draft).to_be_focused()
 
     await mine.keyboard.press("Enter")
-    await shows(mine, {"pump": 1480})
+    dialog = mine.get_by_role("dialog", name="pump was changed meanwhile")
+    for row in ("When you began 1,450", "Theirs, now 1,500", "Yours 1,480"):
+        term, number = row.rsplit(" ", 1)
+        await expect(dialog.locator("div", has_text=term)).to_contain_text(number)
+    await expect(dialog.get_by_role("button", name="Keep theirs")).to_be_focused()
+    await shows(mine, {"pump": 1500})
+    await IntegerValue.objects.filter(pk=pump.pk).aupdate(value=1501)
+    await expect(dialog.locator(".theirs-value")).to_have_text("1,501")
+    await IntegerValue.objects.filter(pk=pump.pk).aupdate(value=1500)
+
+    await mine.keyboard.press("Escape")
+    await expect(tile(mine, "pump").locator(".note")).to_contain_text("Changed meanwhile")
+    await expect(tile(mine, "pump").locator(".desired")).to_contain_text("1,480")
+    await tab_to(mine, tile(mine, "pump").get_by_role("button", name="Resolve"))
+    await mine.keyboard.press("Enter")
+    if choice == "Use mine":
+        await tab_to(mine, dialog.get_by_role("button", name=choice))
+    await expect(dialog.get_by_role("button", name=choice)).to_be_focused()
+    await mine.keyboard.press("Enter")
+    await shows(mine, {"pump": becomes})
     await shows_the_database(mine, theirs)
     await expect(tile(mine, "pump").locator(".note")).to_be_hidden()
+    await expect(tile(mine, "pump").locator(".value")).to_be_focused()
 
 
 async def test_a_draft_outlives_the_row_and_the_server(start_server, open_page, ana, pump):
@@ -188,23 +211,99 @@ async def test_a_session_that_has_ended_is_told(start_server, open_page, ana, pu
     assert await in_database() == {"pump": 1450}
 
 
-async def test_an_edit_without_a_connection_is_refused(start_server, open_page, ana, pump):
-    """What could not be sent says so, and can be edited again once the server is back."""
-    server = start_server()
-    page = await open_page(server.url, user=ana)
+async def away(server, page):
+    """The server is gone, and the page has noticed."""
     await standing(page, "live")
     server.kill()
     await standing(page, "reconnecting", "offline")
+
+
+async def test_what_is_done_without_a_connection_waits_for_it(start_server, open_page, ana, pump):
+    """Edits, new values and deletions are shown as waiting, and done when the server is back."""
+    await IntegerValue.objects.acreate(name="fan", value=2)
+    server = start_server()
+    page = await open_page(server.url, user=ana)
+    await away(server, page)
     await edit(page, "pump", "3")
-    await expect(tile(page, "pump").locator(".desired")).to_contain_text("→ 3")
-    await expect(tile(page, "pump").locator(".note")).to_contain_text("Not saved: You are offline.")
-    await shows(page, {"pump": 1450})
+    await expect(tile(page, "pump").locator(".desired")).to_contain_text("→ 3 ◷")
+    await expect(tile(page, "pump").locator(".note")).to_contain_text("Waits for the connection.")
+    await page.get_by_role("button", name="Add").first.click()
+    await page.get_by_label("Name").fill("valve")
+    await page.get_by_role("textbox", name="Value").fill("8")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await tile(page, "fan").locator(".remove").click()
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    outbox = page.get_by_role("region", name="3 changes wait for the connection.")
+    items = outbox.get_by_role("listitem").locator(".what")
+    await expect(items).to_have_text(["pump: 1,450 → 3", "Add valve = 8", "Delete fan"])
+    await shows(page, {"fan": 2, "pump": 1450})
 
     await sync_to_async(server.start)()
-    await standing(page, "live")
-    await tile(page, "pump").get_by_role("button", name="Edit again").click()
+    await shows(page, {"pump": 3, "valve": 8})
+    await expect(page.locator("#outbox")).to_be_hidden()
+    await expect(tile(page, "pump").locator(".note")).to_be_hidden()
+    await shows_the_database(page)
+
+
+async def test_what_waits_can_be_taken_back(start_server, open_page, ana, pump):
+    """By the tile, one by one, or all together; nothing of it is done then."""
+    await IntegerValue.objects.acreate(name="fan", value=2)
+    server = start_server()
+    page = await open_page(server.url, user=ana)
+    await away(server, page)
+    for value in ("3", "4"):
+        await edit(page, "pump", value)
+        await expect(tile(page, "pump").locator(".desired")).to_contain_text(f"→ {value} ◷")
+    await edit(page, "fan", "5")
+    items = page.locator("#outbox-list li")
+    await expect(items).to_have_count(2)
+    await tab_to(page, tile(page, "pump").get_by_role("button", name="Discard"))
     await page.keyboard.press("Enter")
-    await shows(page, {"pump": 3})
+    await expect(tile(page, "pump").locator(".note")).to_be_hidden()
+    await expect(tile(page, "pump").locator(".value")).to_be_focused()
+    await expect(items).to_have_count(1)
+    await edit(page, "pump", "6")
+    await items.get_by_role("button", name="Discard: fan").click()
+    await expect(tile(page, "fan").locator(".note")).to_be_hidden()
+    await edit(page, "fan", "7")
+    await page.get_by_role("button", name="Discard all").click()
+    await expect(page.locator("#outbox")).to_be_hidden()
+    await expect(tile(page, "pump").locator(".desired")).to_have_text("")
+    await sync_to_async(server.start)()
+    await standing(page, "live")
+    await shows_the_database(page)
+    assert await in_database() == {"fan": 2, "pump": 1450}
+
+
+async def test_what_others_did_meanwhile_is_not_overwritten(start_server, open_page, ana, pump):
+    """A late edit of what somebody else has changed is a conflict on its tile; the rest is done."""
+    await IntegerValue.objects.acreate(name="fan", value=2)
+    server = start_server()
+    page = await open_page(server.url, user=ana)
+    await away(server, page)
+    await edit(page, "pump", "3")
+    await edit(page, "fan", "5")
+    await page.get_by_role("button", name="Add").first.click()
+    await page.get_by_label("Name").fill("valve")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await IntegerValue.objects.acreate(name="valve", value=9)
+    await IntegerValue.objects.filter(name="pump").aupdate(value=1500)
+
+    await sync_to_async(server.start)()
+    await shows(page, {"fan": 5, "pump": 1500, "valve": 9})
+    note = tile(page, "pump").locator(".note")
+    await expect(note).to_contain_text("Changed meanwhile: was 1,450, now 1,500.")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    refused = page.get_by_role("region", name="1 change was refused.")
+    await expect(refused.get_by_role("listitem")).to_contain_text("already exists")
+    await refused.get_by_role("button", name="Dismiss: Add valve = 0").click()
+    await expect(page.locator("#outbox")).to_be_hidden()
+    await note.get_by_role("button", name="Resolve").click()
+    await page.get_by_role("button", name="Use mine").click()
+    await shows(page, {"fan": 5, "pump": 3, "valve": 9})
     await shows_the_database(page)
 
 

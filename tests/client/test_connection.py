@@ -696,3 +696,37 @@ async def test_what_the_server_takes_back():
         assert refused.value.status == 403
         assert ints.rows == {}
         assert ints.state == "refused"
+
+
+async def test_a_create_that_lost_its_answer_is_sent_again_with_its_key():
+    """It is stored once by that key, so whoever awaits it is answered after all."""
+    async with Peer() as peer, connect(peer.url, options=quick()) as live:
+        creating = asyncio.create_task(live.stream("intval").create(A))
+        page = await peer.visitor()
+        await page.subscribed()
+        first = await page.asked("create")
+        assert len(first["idempotency_key"]) == 36
+        await page.abort()
+        page = await peer.visitor()
+        await page.subscribed()
+        again = await page.asked("create")
+        assert again["idempotency_key"] == first["idempotency_key"]
+        await page.reply(again, 201, data=A, pk=7)
+        assert (await creating).pk == 7
+
+
+async def test_a_create_is_given_up_as_unknown():
+    """Without any answer its outcome is unknown, also where there is no connection any more."""
+    async with Peer() as peer:
+        options = quick(reply_timeout=0.3, send_timeout=0.05)
+        async with connect(peer.url, options=options) as live:
+            creating = asyncio.create_task(live.stream("intval").create(A, idempotency_key="k"))
+            page = await peer.visitor()
+            await page.subscribed()
+            await page.asked("create")
+            await page.close(4401)
+            with pytest.raises(UnknownOutcomeError):
+                await creating
+    async with connect(peer.url, options=options) as live:
+        with pytest.raises(NotSentError):
+            await live.stream("intval").create(A)

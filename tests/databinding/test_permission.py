@@ -12,6 +12,7 @@ from tests.databinding.clients import Client, named
 from tests.writing.bindings import HallBinding
 from tests.writing.models import Hall
 from values.bindings import IntegerValueBinding
+from values.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -193,3 +194,27 @@ async def test_event_streams_ask_the_same(monkeypatch, ana):
     response = await client.get("/stream/intval/events")
     assert response.status_code == 200
     response.close()
+
+
+async def test_rest_asks_the_same(monkeypatch, ana):
+    """One declaration counts for REST as well, down to the row."""
+
+    class Unlocked(permissions.BasePermission):
+        def has_permission(self, request, view):
+            return view.action != "list"
+
+        def has_object_permission(self, request, view, obj):
+            return obj.name != "locked"
+
+    monkeypatch.setattr(IntegerValueBinding, "permission_classes", [Unlocked])
+    monkeypatch.setattr(IntegerValueBinding, "has_permission", WebsocketBinding.has_permission)
+    free, locked = [await IntegerValue.objects.acreate(name=name) for name in ("free", "locked")]
+    client = AsyncClient()
+    await client.aforce_login(ana)
+    assert (await client.get("/api/intval/")).status_code == 403
+    for row, status in ((free, 200), (locked, 403)):
+        path = f"/api/intval/{row.pk}/"
+        assert (await client.get(path)).status_code == status
+        changed = await client.patch(path, {"value": 2}, "application/json")
+        assert changed.status_code == status
+    assert (await client.delete(f"/api/intval/{locked.pk}/")).status_code == 403

@@ -101,16 +101,26 @@ test("a rejected edit says why and keeps the draft until it is let go", () => {
   assert.deepEqual([edit.state, edit.message, edit.desired], ["idle", "", null]);
 });
 
-test("of an edit whose answer was lost the rows tell what became", () => {
-  const saved = submitted();
-  saved.lose();
-  assert.equal(saved.state, "unknown");
-  saved.settle(20);
-  assert.equal(saved.state, "idle");
-  const lost = submitted();
-  lost.lose();
-  lost.settle(10);
-  assert.equal(lost.state, "failed");
+test("an edit without a connection is queued, and pending again when it is back", () => {
+  const edit = submitted();
+  edit.queue(true);
+  assert.deepEqual([edit.state, edit.underway], ["queued", true]);
+  edit.queue(false);
+  assert.equal(edit.state, "pending");
+  edit.confirm();
+  edit.queue(true);
+  assert.equal(edit.state, "idle");
+});
+
+test("a conflict keeps base and draft until somebody decides", () => {
+  const edit = submitted();
+  edit.conflict();
+  assert.deepEqual([edit.state, edit.base, edit.desired, edit.underway], ["conflict", 10, 20, false]);
+  edit.mine();
+  assert.deepEqual([edit.state, edit.desired], ["pending", 20]);
+  edit.conflict();
+  edit.dismiss();
+  assert.equal(edit.state, "idle");
 });
 
 test("answers to an edit that was let go change nothing", () => {
@@ -119,8 +129,9 @@ test("answers to an edit that was let go change nothing", () => {
   edit.begin(20);
   edit.reject("Late.");
   edit.confirm();
-  edit.lose();
-  edit.settle(1);
+  edit.queue(true);
+  edit.conflict();
+  edit.mine();
   assert.equal(edit.state, "editing");
 });
 

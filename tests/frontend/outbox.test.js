@@ -197,8 +197,8 @@ test("what waits can be taken back, what is on its way can't", async () => {
   assert.equal(live.outbox.discard(waiting), true);
   assert.equal(live.outbox.discard(waiting), false);
   assert.equal(live.outbox.discard(lost), true);
-  await assert.rejects(unsent, { name: "NotSentError", stream: "intval" });
-  await assert.rejects(sent, { name: "UnknownOutcomeError" });
+  await assert.rejects(unsent, { name: "DiscardedError", message: "Discarded; nothing was sent.", stream: "intval" });
+  await assert.rejects(sent, { name: "DiscardedError", message: /unknown whether it was applied/ });
   assert.deepEqual(back(world), []);
 });
 
