@@ -151,7 +151,9 @@ export class Socket extends Emitter {
     this.#drop();
     const now = this.#platform.now();
     const reason = (code !== null && REASONS[code]) || null;
-    if (code !== null && FINAL.has(code)) return this.#end({ code, reason });
+    // A token that has expired can be got anew, a session can't.
+    const renewable = code === SESSION_OVER && typeof this.#options.token === "function";
+    if (code !== null && FINAL.has(code) && !renewable) return this.#end({ code, reason });
 
     const wasLive = this.status.state === "live";
     const wait = (code === TOO_FAST ? this.#penalty : this.#backoff).next();

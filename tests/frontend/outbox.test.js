@@ -274,6 +274,22 @@ test("a wrong token ends the connection, and says so", async () => {
   assert.equal(errors[0].message, "Invalid token.");
 });
 
+test("a token that has expired is got anew; a text can't be", async () => {
+  for (const [token, state] of [
+    [() => "fresh", "reconnecting"],
+    ["old", "closed"],
+  ]) {
+    const world = new World();
+    const live = world.connect({ token });
+    world.socket.open();
+    await settled();
+    world.socket.reply(1, { action: "authenticate" }, null);
+    world.socket.end(4401);
+    assert.equal(live.state, state);
+    live.close();
+  }
+});
+
 test("a connection lost while the token was got doesn't confuse the next", async () => {
   const world = new World();
   const gets = [];
