@@ -142,10 +142,10 @@ class WebSocketDemultiplexer(AsyncConsumer):
                 self._held.enter_context(admitted(self.scope))
                 await self._visit(receive, send)
         except (exceptions.AuthenticationFailed, exceptions.NotAuthenticated) as refused:
-            await _refuse(scope, send, refused)
+            await _turn_away(scope, send, FrameError(401, refused.detail), CloseCode.SESSION_OVER)
         except Crowded as crowded:
             running_hub().tally.limits[crowded.whose] += 1
-            await _turn_away(scope, send, FrameError(429, str(crowded)))
+            await _turn_away(scope, send, FrameError(429, str(crowded)), CloseCode.TOO_FAST)
 
     async def _visit(self, receive: Any, send: Any) -> None:
         session = Session(self.consumers, await self.groups(), self.scope, send, self._regroup)
@@ -258,26 +258,14 @@ _PATIENCE = 1.0
 WebsocketDemultiplexer = WebSocketDemultiplexer
 
 
-async def _turn_away(scope: Any, send: Any, error: FrameError) -> None:
-    """Accepted first: of a refused handshake a page is told nothing, and would soon come again."""
+async def _turn_away(scope: Any, send: Any, error: FrameError, code: CloseCode) -> None:
+    """Accepted first: of a refused handshake a client is told nothing, and comes again soon."""
     try:
         await send(acceptance(scope))
         await send({"type": "websocket.send", "text": protocol.error_reply(error)})
     except (OSError, RuntimeError):
         return
-    await _close(send, CloseCode.TOO_FAST)
-
-
-async def _refuse(scope: Any, send: Any, refused: exceptions.APIException) -> None:
-    """Refuse the handshake: with its status, where the server program can say it; else with 403."""
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": int(CloseCode.SESSION_OVER)})
-        return
-    body = protocol.error_reply(FrameError(401, refused.detail)).encode()
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Token")]
-    start = {"type": "websocket.http.response.start", "status": 401, "headers": headers}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": body})
+    await _close(send, code)
 
 
 async def _close(send: Any, code: CloseCode) -> None:

@@ -29,7 +29,7 @@ logger = logging.getLogger("databinding.client")
 
 #: Close codes after which the server would only say the same again.
 FINAL = {
-    CloseCode.SESSION_OVER: "The session is over.",
+    CloseCode.SESSION_OVER: "The session is over, or the token isn't good.",
     CloseCode.FORBIDDEN: "The server doesn't allow this connection.",
 }
 #: A connection that ended without a close frame.

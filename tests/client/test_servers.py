@@ -249,6 +249,23 @@ async def test_a_token_says_who_the_program_is(kind, start_server):
         with pytest.raises(RequestError, match="credentials"):
             await live.stream("intval").update(reply.pk, {"value": 2})
     async with connect(stream_of(server), token="wrong") as live:
-        with pytest.raises(ClosedError, match="HTTP 40") as refused:
+        with pytest.raises(ClosedError, match="token isn't good") as refused:
             await live.stream("intval").ready()
-        assert refused.value.code == {"daphne": 403, "uvicorn": 401}[kind]
+        assert refused.value.code == 4401
+    assert "ERROR" not in server.log()
+
+
+@both
+async def test_a_create_survives_its_server(kind, start_server):
+    """Sent again to a server that was started anew, a create is stored once."""
+    ana = await User.objects.acreate(username="ana", is_superuser=True, is_staff=True)
+    token = await Token.objects.acreate(user=ana)
+    server = await asyncio.to_thread(start_server, kind)
+    key, row = str(uuid4()), {"name": "pump", "value": 1}
+    async with connect(stream_of(server), token=token.key, options=quick()) as live:
+        first = await live.stream("intval").create(row, idempotency_key=key)
+        server.kill()
+        await asyncio.to_thread(server.start)
+        again = await live.stream("intval").create(row, idempotency_key=key)
+    assert (again.status, again.pk, again.data) == (201, first.pk, row)
+    assert list(await stored()) == [first.pk]

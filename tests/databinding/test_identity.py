@@ -16,7 +16,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from databinding import identity
 from databinding.introduction import Introduction
-from tests.databinding.clients import Client, Communicator, eventually
+from tests.databinding.clients import Client, eventually
 from tests.shapes.bindings import ClosedBinding
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Named
@@ -74,22 +74,13 @@ async def test_a_token_in_the_header_says_who_it_is(ana, token, for_ana, scheme)
 
 
 @pytest.mark.parametrize("wrong", ["Token nonsense", "Bearer", "Token a b", b"Token \xff"])
-async def test_a_wrong_token_is_refused_before_the_handshake(wrong):
-    """A handshake whose token isn't good is refused, with 401 where the server can say so."""
+async def test_a_wrong_token_in_the_header_ends_the_connection(wrong):
+    """A handshake whose token isn't good is answered with an error frame, 401, and 4401."""
     value = wrong if isinstance(wrong, bytes) else wrong.encode()
-    for extensions in ({}, {"websocket.http.response": {}}):
-        communicator = Communicator(
-            Demultiplexer.as_asgi(), "/", headers=[(b"authorization", value)]
-        )
-        communicator.scope["extensions"] = extensions
-        await communicator.send_input({"type": "websocket.connect"})
-        answer = await communicator.receive_output(timeout=10)
-        if extensions:
-            assert (answer["type"], answer["status"]) == ("websocket.http.response.start", 401)
-            body = json.loads((await communicator.receive_output(timeout=10))["body"])
-            assert body["payload"]["response_status"] == 401
-        else:
-            assert answer["type"] == "websocket.close"
+    async with Client(Demultiplexer, headers=[(b"authorization", value)]) as client:
+        frame = await client.receive()
+        assert (frame["stream"], frame["payload"]["response_status"]) == (None, 401)
+        assert await client.receive_output() == {"type": "websocket.close", "code": 4401}
 
 
 async def test_headers_of_other_schemes_are_not_ours():
@@ -248,8 +239,9 @@ async def test_authentication_is_the_projects_choice(ana, for_ana):
     with override_settings(DATABINDING={"AUTHENTICATION": [f"{__name__}.ByKey"]}):
         async with Client(Shapes, headers=[(b"x-key", b"good")]) as client:
             assert (await client.ask("closed", "list"))["response_status"] == 200
-        communicator = Communicator(Shapes.as_asgi(), "/", headers=[(b"x-key", b"bad")])
-        assert not (await communicator.connect(timeout=10))[0]
+        async with Client(Shapes, headers=[(b"x-key", b"bad")]) as client:
+            frame = await client.receive()
+            assert frame["payload"]["errors"] == ["No such key."]
 
 
 async def test_event_streams_know_tokens(ana, token, for_ana):
