@@ -16,6 +16,7 @@ from django.apps import AppConfig
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
 
 from databinding import journal
 from databinding.conf import settings
@@ -195,6 +196,27 @@ def uninstall(alias: str) -> None:
         return
     dialect = _DIALECTS[connection.vendor]
     dialect.replace(connection, drop=tuple(dialect.installed(connection)), create=[])
+
+
+def loosen_before_migrate(
+    sender: AppConfig, *, using: str, plan: list[tuple[Migration, bool]], **kwargs: Any
+) -> None:
+    """Receiver of ``pre_migrate``: let triggers stand in no migration's way.
+
+    They name columns. PostgreSQL renames and drops those all the same, and a migration that then
+    writes rows would fail in the trigger; SQLite refuses to drop them. So where apps are migrated
+    that are bound or watched, the triggers name none until the migrations are done: any row may
+    have changed then. If one fails, they stay so, and miss nothing.
+    """
+    connection = connections[using]
+    if not supported(connection):
+        return
+    concerned = {watch.model._meta.app_label for watch in watches(using)}
+    concerned |= {watch.bound.partition(".")[0] for watch in watches(using)}
+    if concerned.isdisjoint(migration.app_label for migration, _ in plan):
+        return
+    if journal.exists(using):
+        _DIALECTS[connection.vendor].loosen(connection)
 
 
 def install_after_migrate(

@@ -127,6 +127,10 @@ def _made(
     )
 
 
+#: What tells one journalled key from another's.
+_TAG = "(pg_catalog.random() OPERATOR(pg_catalog.*) 9007199254740991)::pg_catalog.int8"
+
+
 def _body(
     connection: BaseDatabaseWrapper, schema: str, watch: Watch, operation: str, per_row: bool
 ) -> str:
@@ -137,8 +141,7 @@ def _body(
     return (
         f" BEGIN INSERT INTO {journal} (model, key, tag) "
         f"SELECT '{watch.bound if any_row else label}', touched.key, "
-        f"(pg_catalog.random() OPERATOR(pg_catalog.*) 9007199254740991)::pg_catalog.int8 "
-        f"FROM ({keys}) AS touched (key)"
+        f"{_TAG} FROM ({keys}) AS touched (key)"
         f"{'' if any_row else ' WHERE touched.key IS NOT NULL'}; RETURN NULL; END "
     )
 
@@ -251,6 +254,34 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
             cursor.execute(f"DROP FUNCTION IF EXISTS {_schema(connection)}.{quote(name)}() CASCADE")
         for statement in create:
             cursor.execute(statement)
+
+
+def loosen(connection: BaseDatabaseWrapper) -> None:
+    """Have our triggers' functions name no columns: whatever changes, any row may have."""
+    schema = _schema(connection)
+    quote = connection.ops.quote_name
+    journal = f"{schema}.{quote(JournalEntry._meta.db_table)}"
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(
+            r"""
+            SELECT DISTINCT function.proname, substring(function.prosrc FROM $$SELECT '([^':]+)$$)
+            FROM pg_trigger AS trigger
+            JOIN pg_proc AS function ON function.oid = trigger.tgfoid
+            WHERE trigger.tgname LIKE 'databinding\_%%' AND trigger.tgparentid = 0
+                AND function.pronamespace = (
+                    SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)
+                )
+            """,
+            [quote(JournalEntry._meta.db_table)],
+        )
+        for name, bound in cursor.fetchall():
+            if bound is not None:
+                cursor.execute(
+                    f"CREATE OR REPLACE FUNCTION {schema}.{quote(name)}() RETURNS trigger "
+                    f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} AS "
+                    f"$databinding$ BEGIN INSERT INTO {journal} (model, key, tag) "
+                    f"SELECT '{bound}', NULL, {_TAG}; RETURN NULL; END $databinding$"
+                )
 
 
 def refused(connection: BaseDatabaseWrapper, tables: Mapping[str, Table]) -> list[str]:

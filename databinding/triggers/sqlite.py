@@ -135,6 +135,13 @@ def parts_of_index(sql: str) -> tuple[list[str], str]:
     return terms, condition[1].strip() if condition else ""
 
 
+#: What of a trigger's SQL stays when it is loosened. A label has no quotation marks.
+_MADE = re.compile(
+    r"(?P<when>AFTER|BEFORE) (?P<operation>INSERT|UPDATE|DELETE) ON .*? SELECT '(?P<label>[^']+)'",
+    re.S,
+)
+
+
 def statements(
     connection: BaseDatabaseWrapper,
     watch: Watch,
@@ -247,6 +254,28 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
             cursor.execute(f"DROP TRIGGER IF EXISTS {connection.ops.quote_name(name)}")
         for statement in create:
             cursor.execute(statement)
+
+
+def loosen(connection: BaseDatabaseWrapper) -> None:
+    """Have our triggers name no columns: whatever changes, any row may have."""
+    quote = connection.ops.quote_name
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(
+            r"SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' "
+            r"AND name LIKE 'databinding\_%%' ESCAPE '\'",
+            [],
+        )
+        for name, table, sql in cursor.fetchall():
+            cursor.execute(f"DROP TRIGGER {quote(name)}")
+            made = _MADE.search(sql)
+            if made and made["when"] == "AFTER":
+                bound = made["label"].partition(":")[0]
+                cursor.execute(
+                    f"CREATE TRIGGER {quote(name)} AFTER {made['operation']} ON "
+                    f'"{table.replace(chr(34), 2 * chr(34))}" '
+                    f"BEGIN INSERT INTO {quote(JournalEntry._meta.db_table)} (model, key, tag) "
+                    f"SELECT '{bound}', NULL, random(); END"
+                )
 
 
 def refused(connection: BaseDatabaseWrapper, tables: Mapping[str, Table]) -> list[str]:

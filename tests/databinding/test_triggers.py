@@ -7,9 +7,11 @@ import pytest
 from channels.db import database_sync_to_async as in_database
 from django.core.management import call_command
 from django.db import connection, models, transaction
+from django.db.migrations import Migration
 from django.test.utils import isolate_apps
 
 from databinding import triggers
+from databinding.binding import registry
 from databinding.checks import check_triggers
 from databinding.models import JournalEntry
 from databinding.watching import watches, watches_of
@@ -422,3 +424,74 @@ def test_migrating_away_and_back(tmp_path):
     assert journal == [(None,), ("3",)]
     manage(database, "migrate", "values", "zero")
     assert watched() == (0,)
+
+
+def migrating(app):
+    """As `migrate` announces that it begins with this plan."""
+    plan = [(Migration("0002", app), False)]
+    triggers.loosen_before_migrate(None, using="default", plan=plan)
+
+
+@pytest.mark.parametrize("how", ["renamed", "dropped"])
+def test_migrations_that_write_are_not_in_the_way_of_triggers(how, registry_as_it_was, keys):
+    """While an app is migrated, columns that triggers name may go, and rows are written on."""
+    with isolate_apps("tests.shapes"):
+
+        class Lot(models.Model):
+            code = models.CharField(max_length=10, unique=True)
+            name = models.CharField(max_length=10)
+
+            class Meta:
+                app_label = "shapes"
+
+            def __str__(self):
+                return self.code
+
+        class Bid(models.Model):
+            lot = models.ForeignKey(Lot, models.CASCADE)
+
+            class Meta:
+                app_label = "shapes"
+
+            def __str__(self):
+                return str(self.lot)
+
+    class BidBinding(WebsocketBinding):
+        model = Bid
+        fields = "__all__"
+        watch = ["lot__name", "lot__code"]
+
+    def made():
+        return {name for _, name in there() if "_shapes_lot_" in name}
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Lot)
+        editor.create_model(Bid)
+    try:
+        triggers.install("default")
+        bid = Bid.objects.create(lot=Lot.objects.create(code="a", name="b"))
+        keys()
+        migrating("elsewhere")
+        assert not triggers.drift("default")
+        migrating("shapes")
+        with connection.schema_editor() as editor:
+            old = Lot._meta.get_field("name")
+            if how == "renamed":
+                new = models.CharField(max_length=10)
+                new.set_attributes_from_name("title")
+                new.model = Lot
+                editor.alter_field(Lot, old, new)
+            else:
+                editor.remove_field(Lot, old)
+        execute("UPDATE shapes_lot SET code = 'c'")
+        execute(f"UPDATE shapes_bid SET lot_id = lot_id WHERE id = {bid.pk}")
+        assert set(keys()) == {("shapes.bid", None)}
+        assert triggers.drift("default")
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Bid)
+            editor.delete_model(Lot)
+    registry.pop()
+    triggers.install("default")
+    assert not triggers.drift("default")
+    assert not made()
