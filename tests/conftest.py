@@ -22,6 +22,21 @@ def executor_without_connections():
 
 
 @pytest.fixture
+def watching(transactional_db):
+    """The bindings of tests.shapes.watching are registered, with their triggers."""
+    from databinding import triggers
+    from databinding.relay import stop_relays
+    from tests.shapes import watching
+
+    watching.register()
+    triggers.install("default")
+    yield
+    stop_relays()
+    watching.unregister()
+    triggers.install("default")
+
+
+@pytest.fixture
 def database(transactional_db):
     """The test database's file or name: for ORM calls here, and for other processes."""
     return connections["default"].settings_dict["NAME"]

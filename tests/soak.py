@@ -91,7 +91,9 @@ def soak(options):
         from django.core.management import call_command
 
         from tests.oracle.shapes import shapes_oracle, shapes_server
-        from tests.shapes import writes
+        from tests.shapes import watching, writes
+
+        watching.register()
 
         call_command("migrate", run_syncdb=True, verbosity=0)
         servers = [shapes_server(database) for _ in range(options.servers)]

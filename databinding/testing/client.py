@@ -121,10 +121,12 @@ class Client:
         self._reading.set()
         self._acknowledging = True
         self._listens()
-        if self._socket is not None:
-            with contextlib.suppress(WebSocketException):
-                for stream in self.copies:
-                    await self._acknowledge(self._socket, stream, at_least=1)
+        socket = self._socket
+        with contextlib.suppress(WebSocketException):
+            for stream in self.copies:
+                # It may break meanwhile, and another begin.
+                if socket is not None and socket is self._socket:
+                    await self._acknowledge(socket, stream, at_least=1)
 
     def committed(self, pk: Key, number: int, at: float) -> None:
         """A stamp was committed then (see `Arrivals`)."""

@@ -19,11 +19,13 @@ from tests.databinding.clients import PATIENCE, Client
 from tests.shapes import writes
 from tests.shapes.bindings import (
     AccountBinding,
-    Demultiplexer,
     LatestBinding,
     MessageBinding,
     NamedBinding,
 )
+from tests.shapes.watching import BINDINGS, INVARIANTS, Demultiplexer
+
+pytestmark = pytest.mark.usefixtures("watching")
 
 CLIENTS = [(1,), (2,), (1, 2), (3,), (1, 2, 3)]
 STREAMS = {
@@ -31,6 +33,7 @@ STREAMS = {
     "latest": (rows_of(LatestBinding), []),
     "named": (rows_of(NamedBinding), []),
     "account": (rows_of(AccountBinding), writes.ACCOUNT_INVARIANTS),
+    **{one.stream: (rows_of(one), INVARIANTS.get(one.stream, ())) for one in BINDINGS},
 }
 WRITES = {write.__name__: write for write in writes.WRITES}
 

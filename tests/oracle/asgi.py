@@ -13,17 +13,13 @@ django_application = get_asgi_application()
 
 from dashboard.asgi import lifespan  # noqa: E402
 from tests.oracle import faults  # noqa: E402
-from tests.shapes import bindings  # noqa: E402
+from tests.shapes import watching  # noqa: E402
 
 if name := os.environ.get("ORACLE_FAULT"):
     faults.plant(name)
 
 
-class Demultiplexer(bindings.Demultiplexer):
-    consumers = {
-        binding.stream: binding
-        for binding in (bindings.MessageBinding, bindings.NamedBinding, bindings.AccountBinding)
-    }
+watching.register()
 
 
 async def answer_lifespan(scope, receive, send):
@@ -33,7 +29,7 @@ async def answer_lifespan(scope, receive, send):
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": URLRouter([path("shapes/<str:rooms>/", Demultiplexer.as_asgi())]),
+        "websocket": URLRouter([path("shapes/<str:rooms>/", watching.Demultiplexer.as_asgi())]),
         "lifespan": answer_lifespan,
     }
 )

@@ -3,6 +3,11 @@ import pytest
 from tests.oracle.shapes import shapes_server
 
 
+@pytest.fixture(autouse=True)
+def watched(watching):
+    """All of the tests' shapes are bound, with their triggers."""
+
+
 @pytest.fixture
 def start_servers(database):
     """A function that starts so many servers of the shapes on the test database."""

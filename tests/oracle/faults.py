@@ -4,12 +4,15 @@ Those of a server are planted into its process by `plant(name)` (environment: OR
 that an in-process program shows as well are given a `monkeypatch`.
 """
 
+import re
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from databinding import journal, protocol
+from databinding import journal, protocol, triggers
 from databinding.audience import Audience, Frames
 from databinding.difference import Members, difference
 from databinding.holdings import Holdings
@@ -137,6 +140,94 @@ def late_transfer(chance):
     with transaction.atomic():
         writes.transfer(chance)
         time.sleep(chance.uniform(0, 0.05))
+
+
+# In the database: triggers that do less than they should
+
+
+class Less(NamedTuple):
+    """A fault of triggers, the stream that shows it, and writes that bring it about."""
+
+    plant: Callable[[], None]
+    stream: str
+    writes: list[Callable[..., None]]
+    only: str | None = None
+
+
+def _made(part, operation=""):
+    """Names and SQL of the triggers that should be there, of those with this in their SQL."""
+    return {
+        name: trigger.sql
+        for name, trigger in triggers.wanted("default").items()
+        if part in trigger.sql and f"_{operation}" in name
+    }
+
+
+def _without(names):
+    dialect = triggers._DIALECTS[connection.vendor]
+    dialect.replace(connection, drop=list(names), create=[])
+
+
+def _instead(found, pattern, replacement):
+    """Make them otherwise."""
+    _without(found)
+    with connection.cursor() as cursor:
+        for sql in found.values():
+            otherwise, times = re.subn(pattern, replacement, sql)
+            assert times, sql
+            cursor.execute(otherwise)
+
+
+def dependents_named_by_the_writer():
+    """Who renames a room names the messages that it sees then, not those about to be committed."""
+    _instead(
+        _made("shapes.message:room__pk", "update"),
+        r"'shapes.message:room__pk', touched.key(.*?)AS touched \(key\)",
+        r"'shapes.message', message.id::text\1AS touched (key) "
+        "JOIN public.shapes_message AS message ON message.room_id::text = touched.key",
+    )
+
+
+def rename_slowly(chance):
+    with transaction.atomic():
+        writes.rename_room(chance)
+        time.sleep(chance.uniform(0, 0.05))
+
+
+def only_where_it_is():
+    """A message that moves touches the room it comes to, not the one it leaves."""
+    pattern = r" UNION SELECT.*?databinding_old"
+    if connection.vendor == "sqlite":
+        pattern = r'INSERT INTO [^;]*OLD."room_id", random[^;]*;'
+    found = _made("'shapes.room'", "update")
+    _instead({name: sql for name, sql in found.items() if "room_id" in sql}, pattern, "")
+
+
+def the_table_in_between_unwatched():
+    """Rows of a many-to-many's table come and go between two that nobody touched."""
+    _without(_made("'shapes.room:message__pk'"))
+
+
+def the_parents_table_unwatched():
+    """Half of a multi-table child's row is in another table."""
+    _without(_made("databinding_shapes_base_"))
+
+
+def the_displaced_unseen():
+    """REPLACE tells no trigger of the rows that it removes."""
+    _without(_made("databinding_shapes_slot_", "displace"))
+
+
+LESS = [
+    Less(
+        *(dependents_named_by_the_writer, "titled", [rename_slowly, writes.create]),
+        only="postgresql",
+    ),
+    Less(only_where_it_is, "room", [writes.move]),
+    Less(the_table_in_between_unwatched, "room", [writes.tag, writes.untag_some]),
+    Less(the_parents_table_unwatched, "tall", [writes.parent_change]),
+    Less(the_displaced_unseen, "slot", [writes.slot_take, writes.slot_move], only="sqlite"),
+]
 
 
 # In this process

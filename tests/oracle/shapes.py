@@ -2,7 +2,7 @@
 
 from databinding.testing import Oracle, Stamp, Stream, Visitor, rows_of
 from tests.servers import Server
-from tests.shapes import writes
+from tests.shapes import watching, writes
 from tests.shapes.bindings import AccountBinding, MessageBinding, NamedBinding
 
 SETTINGS = "tests.oracle.settings"
@@ -21,6 +21,10 @@ VISITORS = [visitor(1), visitor(2), visitor(1, 2), visitor(1, 2, 3)]
 STREAMS = [
     Stream("message", rows_of(MessageBinding), [writes.only_what_is_theirs]),
     Stream("named", rows_of(NamedBinding)),
+    *(
+        Stream(binding.stream, rows_of(binding), watching.INVARIANTS.get(binding.stream, ()))
+        for binding in watching.BINDINGS
+    ),
     Stream("account", rows_of(AccountBinding), writes.ACCOUNT_INVARIANTS),
 ]
 STAMP = Stamp("named", "value", writes.count)

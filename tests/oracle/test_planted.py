@@ -18,6 +18,7 @@ from tests.oracle.shapes import STREAMS, shapes_oracle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ACCOUNT = [stream for stream in STREAMS if stream.name == "account"]
 #: Seconds in which a fault must have been seen.
 BUDGET = 60
 #: Seconds in which clients become equal where nothing is planted, on a busy machine.
@@ -97,7 +98,7 @@ def seen(servers, **options):
     """What the oracle finds within the budget."""
     oracle = shapes_oracle(
         [server.websocket_url for server in servers],
-        **{"streams": STREAMS[-1:], "stamp": None, "kill_writers": False, "patience": PATIENCE}
+        **{"streams": ACCOUNT, "stamp": None, "kill_writers": False, "patience": PATIENCE}
         | options,
     )
     report = oracle.run(seconds=BUDGET, steps=150)
@@ -105,7 +106,7 @@ def seen(servers, **options):
     return report.violations[0].what
 
 
-MISSED = ("adds up to", "did not become equal", "shrank", "never given")
+MISSED = ("adds up to", "did not become equal", "shrank", "never given", "at once", "twice")
 
 
 @pytest.mark.postgresql
@@ -141,4 +142,27 @@ def test_keys_journalled_after_the_commit_are_seen(no_triggers, start_servers):
     """Writers whose keys come in a transaction of their own are found out."""
     servers = start_servers()
     found = seen(servers, writes=[faults.journalled_late])
+    assert any(part in found for part in MISSED), found
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(
+            fault,
+            id=fault.plant.__name__,
+            marks=[getattr(pytest.mark, fault.only)] if fault.only else [],
+        )
+        for fault in faults.LESS
+    ],
+)
+def test_triggers_that_do_less_are_seen(fault, start_servers):
+    """Whatever a trigger leaves out is found out by the writes that it is for."""
+    servers = start_servers()
+    fault.plant()
+    try:
+        streams = [stream for stream in STREAMS if stream.name == fault.stream]
+        found = seen(servers, streams=streams, writes=fault.writes)
+    finally:
+        triggers.install("default")
     assert any(part in found for part in MISSED), found

@@ -69,6 +69,16 @@ class Child(Base):
     number = models.IntegerField(default=0)
 
 
+class Slot(models.Model):
+    """No two have the same number: who takes another's may displace it."""
+
+    number = models.IntegerField(unique=True)
+    name = models.CharField(max_length=40, default="")
+
+    def __str__(self):
+        return str(self.number)
+
+
 class Named(models.Model):
     """Its key is a text that can change."""
 

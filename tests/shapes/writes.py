@@ -11,8 +11,9 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat
 
 from databinding.testing import constant_sum, never_shrinks
+from tests.databinding.programs import shell_program
 
-from .models import Account, Message, Named, Room, Tag
+from .models import Account, Base, Child, Message, Named, Room, Slot, Tag
 
 ROOMS = (1, 2, 3)
 TAGS = (1, 2, 3)
@@ -31,13 +32,16 @@ def only_what_is_theirs(before, after, groups):
 
 
 def reset():
-    for model in (Message, Room, Tag, Account, Named):
+    for model in (Message, Room, Tag, Account, Named, Base, Slot):
         model.objects.all().delete()
     Room.objects.bulk_create(Room(pk=pk, name=str(pk)) for pk in ROOMS)
     Tag.objects.bulk_create(Tag(pk=pk, name=str(pk)) for pk in TAGS)
     Message.objects.bulk_create(Message(room_id=pk, text="first") for pk in ROOMS)
     Account.objects.bulk_create(Account() for _ in range(ACCOUNTS))
     Named.objects.bulk_create(Named(code=f"n{number}") for number in range(5))
+    Slot.objects.bulk_create(Slot(number=number) for number in range(5))
+    for number in range(3):
+        Child.objects.create(title="first", number=number)
 
 
 class Undo(Exception):
@@ -274,6 +278,150 @@ def close_account(chance):
                 Account.objects.create()
 
 
+# Rooms and tags: rows that others show
+
+
+def rename_room(chance):
+    if room := some(Room, chance):
+        room.name = str(chance.randrange(9))
+        room.save()
+
+
+def rename_rooms(chance):
+    """By a predicate that others' writes make true and false meanwhile."""
+    Room.objects.filter(name__lte=str(chance.randrange(9))).update(name=str(chance.randrange(9)))
+
+
+def rename_tag(chance):
+    Tag.objects.filter(pk=chance.choice(TAGS)).update(name=str(chance.randrange(9)))
+
+
+def move_some(chance):
+    """By a predicate over another table."""
+    name, text = (str(chance.randrange(9)) for _ in range(2))
+    Message.objects.filter(room__name__gte=name, text__lt=text).update(room=chance.choice(ROOMS))
+
+
+def delete_some(chance):
+    Message.objects.filter(tags=chance.choice(TAGS), text__gt=str(chance.randrange(9))).delete()
+
+
+def tag_some(chance):
+    """Rows of the table in between, by what they and others are just then."""
+    through = Message.tags.through
+    messages = Message.objects.filter(text__lt=str(chance.randrange(9))).values_list("pk")[:3]
+    tag = chance.choice(TAGS)
+    through.objects.bulk_create(
+        [through(message_id=pk, tag_id=tag) for (pk,) in messages], ignore_conflicts=True
+    )
+
+
+def untag_some(chance):
+    Message.tags.through.objects.filter(tag=chance.choice(TAGS)).delete()
+
+
+def tag_others(chance):
+    """Tags go from one message to another, as rows of the table in between."""
+    if message := some(Message, chance):
+        through = Message.tags.through.objects
+        taken = through.filter(message=message).values("tag")
+        through.exclude(tag__in=taken).filter(tag=chance.choice(TAGS)).update(message=message)
+
+
+#: What other programs do by themselves.
+STATEMENTS = [
+    "UPDATE shapes_message SET text = text || '!' WHERE room_id = {room} AND length(text) < 60",
+    "UPDATE shapes_message SET room_id = {room} WHERE id % 3 = {number} % 3",
+    "DELETE FROM shapes_message_tags WHERE tag_id = {tag}",
+    "UPDATE shapes_room SET name = '{number}' WHERE id <= {room}",
+    "UPDATE shapes_tag SET name = '{number}' WHERE name <> '{room}'",
+    "UPDATE shapes_base SET title = 'by itself {number}' WHERE id % 2 = {number} % 2",
+    "UPDATE shapes_slot SET name = '{number}' WHERE number >= {number}",
+    "INSERT INTO shapes_message (room_id, text, hidden) "
+    "SELECT room_id, '{number}', hidden FROM shapes_message WHERE text < '{room}' LIMIT 2",
+]
+
+
+def by_shell(chance):
+    """A program that knows nothing of us: the database's own shell."""
+    values = {"room": chance.choice(ROOMS), "tag": chance.choice(TAGS)}
+    statements = chance.sample(STATEMENTS, 2)
+    shell_program(*(one.format(**values, number=chance.randrange(9)) for one in statements))
+
+
+# Children and their parents
+
+
+def child_come(chance):
+    Child.objects.create(title=str(chance.randrange(9)), number=chance.randrange(9))
+
+
+def child_change(chance):
+    if child := some(Child, chance):
+        child.title, child.number = str(chance.randrange(9)), chance.randrange(9)
+        child.save()
+
+
+def parent_change(chance):
+    if parent := some(Base, chance):
+        parent.title = str(chance.randrange(9))
+        parent.save()
+
+
+def children_change(chance):
+    """Of both tables, by a predicate over both."""
+    text = str(chance.randrange(9))
+    Child.objects.filter(title__lt=text).update(title=text, number=F("number") + 1)
+
+
+def child_go(chance):
+    if child := some(Child, chance):
+        child.delete(keep_parents=chance.random() < 0.5)
+
+
+def parents_go(chance):
+    if Base.objects.count() > 6:
+        Base.objects.filter(title__lte=str(chance.randrange(9))).delete()
+
+
+# Slots: rows that displace others
+
+
+def slot_take(chance):
+    """A row of another key takes a number, from whoever has it."""
+    number, name = chance.randrange(6), str(chance.randrange(9))
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            replace = "REPLACE INTO shapes_slot (number, name) VALUES (%s, %s)"
+            cursor.execute(replace, [number, name])
+        else:
+            Slot.objects.filter(number=number).delete()
+            Slot.objects.create(number=number, name=name)
+
+
+def slot_move(chance):
+    """A row takes the number of another."""
+    if slot := some(Slot, chance):
+        number = chance.randrange(6)
+        with transaction.atomic(), connection.cursor() as cursor:
+            how = "UPDATE OR REPLACE" if connection.vendor == "sqlite" else "UPDATE"
+            if connection.vendor != "sqlite":
+                Slot.objects.filter(number=number).exclude(pk=slot.pk).delete()
+            change = f"{how} shapes_slot SET number = %s WHERE id = %s"
+            cursor.execute(change, [number, slot.pk])
+
+
+def slots_come(chance):
+    """New rows and old ones, whose names change."""
+    slots = [Slot(number=number, name=str(chance.randrange(9))) for number in range(6)]
+    Slot.objects.bulk_create(
+        chance.sample(slots, 3),
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=["number"],
+    )
+
+
 # Transactions that stay open
 
 
@@ -288,7 +436,7 @@ def several(chance):
 def late(chance):
     """Committed some time after it was written, behind others that began later."""
     with transaction.atomic():
-        write = chance.choice([transfer, transfer_by_saving, create, bulk, save, named_come])
+        write = chance.choice([transfer, transfer_by_saving, create, bulk, save, named_come, *LATE])
         write(chance)
         time.sleep(chance.uniform(0, 0.2))
 
@@ -309,7 +457,18 @@ MESSAGE_WRITES = [
     *(bulk_update, raw, tag, untag, tag_from_there, untag_from_there, clear_tag, clear_room),
     *(rolled_back, half_rolled_back),
 ]
+WATCHED_WRITES = [
+    *(rename_room, rename_rooms, rename_tag, move_some, delete_some),
+    *(tag_some, untag_some, tag_others),
+]
+CHILD_WRITES = [child_come, child_change, parent_change, children_change, child_go, parents_go]
+SLOT_WRITES = [slot_take, slot_move, slots_come]
+#: Those after which something stays open for others to fall in between.
+LATE = [rename_room, rename_rooms, move_some, tag_some]
 NAMED_WRITES = [named_come, named_change, named_renamed, named_go]
 ACCOUNT_WRITES = [transfer, transfer, transfer_by_saving, close_account]
-WRITES = [*MESSAGE_WRITES, *NAMED_WRITES, *ACCOUNT_WRITES, truncate, several]
-SLOW = [late, late, late_and_undone]
+WRITES = [
+    *(*MESSAGE_WRITES, *NAMED_WRITES, *ACCOUNT_WRITES, truncate, several),
+    *(*WATCHED_WRITES, *CHILD_WRITES, *SLOT_WRITES),
+]
+SLOW = [late, late, late_and_undone, by_shell, by_shell]
