@@ -184,20 +184,20 @@ class Oracle:
         """
         first = Random().randrange(2**32) if seed is None else seed
         most = programs if programs is not None else None if seconds else 1
-        until = None if seconds is None else time.monotonic() + seconds
-        asyncio.run(self._run(_seeds(first), most, until, steps, attempts))
+        asyncio.run(self._run(_seeds(first), most, seconds, steps, attempts))
         return self.report
 
     async def _run(
         self,
         seeds: Iterator[int],
         programs: int | None,
-        until: float | None,
+        seconds: float | None,
         steps: int,
         attempts: int,
     ) -> None:
         try:
             await asyncio.gather(*(writer.start() for writer in self._writers))
+            until = None if seconds is None else time.monotonic() + seconds
             for number, seed in enumerate(seeds):
                 if number == programs or (until is not None and time.monotonic() > until):
                     break
