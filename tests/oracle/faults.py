@@ -159,7 +159,8 @@ def _made(part, operation=""):
     return {
         name: trigger.sql
         for name, trigger in triggers.wanted("default").items()
-        if part in trigger.sql and f"_{operation}" in name
+        if part in trigger.sql and ("displace" in name) == (operation == "displace")
+        if f"_{operation}" in name
     }
 
 

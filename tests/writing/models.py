@@ -60,9 +60,7 @@ class Note(models.Model):
     """Its owner's, who may share it with all others to read."""
 
     # No constraint: an app without migrations has its tables before any other app has.
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False, related_name="+"
-    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False)
     text = models.CharField(max_length=200)
     shared = models.BooleanField(default=False)
 
