@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from django.db import transaction
 from django.urls import URLPattern, path, re_path
+from django.utils.html import format_html_join
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -34,12 +35,13 @@ def rest_urls(demultiplexer: type[WebSocketDemultiplexer]) -> list[URLPattern]:
         if demultiplexer.binding_of(stream) is not None
     }
     urls = [url for stream, resource in resources.items() for url in _urls_of(stream, resource)]
-    root = _Root.as_view(streams=list(resources))
     described: list[URLPattern] = []
     if find_spec("drf_spectacular") is not None:  # the extra "rest"
         from databinding.rest.description import description_urls
 
         described = description_urls(demultiplexer, urls)
+    beside = [(url.name or "").removeprefix("rest-") for url in described]
+    root = _Root.as_view(streams=list(resources), beside=beside)
     return [path("", root, name="rest-root"), *described, *urls]
 
 
@@ -64,9 +66,14 @@ class _Root(KnowsCallers, APIView):
     permission_classes = ()
     schema = None
     streams: list[str] = []
+    #: What a page of it leads to besides.
+    beside: list[str] = []
 
     def get_view_name(self) -> str:
         return "Streams"
+
+    def get_view_description(self, html: bool = False) -> str:
+        return format_html_join(" · ", '<a href="{}/">{}</a>', ((one, one) for one in self.beside))
 
     def get(self, request: Request, **kwargs: Any) -> Response:
         here = request.build_absolute_uri(request.path)

@@ -50,7 +50,12 @@ _SCHEMAS: dict[str, Any] = {
     },
 }
 #: drf-spectacular's, for these descriptions: a key is read, but not written.
-_SETTINGS = {"COMPONENT_SPLIT_REQUEST": True, "APPEND_COMPONENTS": {"schemas": _SCHEMAS}}
+#: Choices stay with their fields, where nobody has to find names for them.
+_SETTINGS: dict[str, Any] = {
+    "COMPONENT_SPLIT_REQUEST": True,
+    "APPEND_COMPONENTS": {"schemas": _SCHEMAS},
+    "POSTPROCESSING_HOOKS": [],
+}
 
 _ERROR, _INVALID, _CHANGED = ({"$ref": f"#/components/schemas/{name}"} for name in _SCHEMAS)
 

@@ -25,7 +25,7 @@ _PAGE_SIZE = 100
 class Pages(BasePagination):
     """``{"next": address or null, "results": […]}``: a page begins behind the one before it."""
 
-    display_page_controls = True
+    display_page_controls = False
     template = "rest_framework/pagination/previous_and_next.html"
     next_address: str | None = None
 
@@ -52,6 +52,7 @@ class Pages(BasePagination):
         if next_cursor is not None:
             here = request.build_absolute_uri()
             self.next_address = replace_query_param(here, CURSOR, next_cursor)
+            self.display_page_controls = True
         return {"next": self.next_address, "results": results}
 
     # What Django REST framework's pages and drf-spectacular ask

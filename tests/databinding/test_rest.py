@@ -661,6 +661,7 @@ def test_pages_can_be_browsed(client):
         assert response["Content-Type"].startswith("text/html")
         assert "<a>" not in page
         assert form is None or form in page
+        assert ('href="docs/"' in page) == (address == "/api/")
         assert "ETag" not in response
     refused = client.post("/api/intval/", {"name": ""}, headers={"accept": "text/html"})
     assert "This field may not be blank." in refused.content.decode()
@@ -687,8 +688,10 @@ def test_a_page_shows_no_rows_beside_its_own(client):
 def test_a_page_has_filters_and_a_next_one(valued, client):
     """What narrows and orders is there to be clicked, and so is the next page."""
     page = client.get("/own/valued/?limit=1", headers={"accept": "text/html"}).content.decode()
-    for part in ("text__contains", "search", "ordering=-text", "cursor="):
+    for part in ("text__contains", "search", "ordering=-text", "cursor=", "Next"):
         assert part in page
+    page = client.get("/own/valued/", headers={"accept": "text/html"}).content.decode()
+    assert "Next" not in page
 
 
 # Its description

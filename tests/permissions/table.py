@@ -72,6 +72,24 @@ TABLE = {
 #: What a door says by another status than the others.
 OTHERWISE = {("update, outdated", "rest"): {409: 412}}
 
+#: What happens while a websocket and an event stream are open, and what becomes of them: the code
+#: with which the websocket is closed; the status that is answered to the event stream, which ends,
+#: when it comes back; or what they are sent.
+MEANWHILE = {
+    "logout": (4401, 401),
+    "deactivation": (4401, 401),
+    "another password": (4401, 401),
+    "removal of the account": (4401, 401),
+    "the token is revoked": (4401, 401),
+    "a row is no longer shared": ("delete", "delete"),
+    "a row is shared": ("create", "create"),
+    "becoming staff": ("create", "create"),
+}
+SENT = {
+    "delete": "`delete` of the row",
+    "create": "`create` of what he sees now",
+}
+
 NAMES = {
     "websocket": "websocket",
     "events": "event stream",
@@ -103,13 +121,35 @@ def written():
             for usual, other in OTHERWISE.get((action, door), {}).items():
                 cells = [f"{c}, {NAMES[door]} {other}" if c == str(usual) else c for c in cells]
         lines.append([said, ROWS[row], *cells, where])
+    return _table(lines)
+
+
+def meanwhile_written():
+    lines = [["while it is open", "websocket", "event stream"], ["---"] * 3]
+    for event, (websocket, events) in MEANWHILE.items():
+        lines.append(
+            [
+                event,
+                SENT.get(websocket, f"closed with {websocket}"),
+                SENT.get(events, f"ends; {events} when it comes back"),
+            ]
+        )
+    return _table(lines)
+
+
+def _table(lines):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main():
     before, _, rest = PAGE.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{written()}\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n{both()}\n{END}{after}")
+
+
+def both():
+    """The two tables, as they stand in the page."""
+    return f"{written()}\n## While a connection is open\n\n{meanwhile_written()}"
 
 
 if __name__ == "__main__":

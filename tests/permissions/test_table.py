@@ -9,10 +9,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async as in_database
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser, Permission, User
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
 from rest_framework.authtoken.models import Token
 
@@ -20,7 +21,19 @@ from databinding.protocol import CloseCode
 from databinding.rest import rest_urls
 from databinding.sse import sse_view
 from tests.databinding import clients
-from tests.permissions.table import BEGIN, CALLERS, DOORS, END, PAGE, TABLE, statuses, written
+from tests.databinding.events import Response
+from tests.databinding.users import ENDS, log_in, session_with, user_named
+from tests.permissions.table import (
+    BEGIN,
+    CALLERS,
+    DOORS,
+    END,
+    MEANWHILE,
+    PAGE,
+    TABLE,
+    both,
+    statuses,
+)
 from tests.servers import CHECKOUT
 from tests.writing.models import Note
 from tests.writing.notes import Notes
@@ -198,6 +211,115 @@ async def test_lists_and_snapshots_have_what_one_may_see(kind):
     assert {item["pk"] for item in json.loads(re.search(">(.*)<", text)[1])["items"]} == seen
 
 
+# What happens while a connection is open
+
+
+def happen(event, user, session, row):
+    """What the table says happens."""
+    ends = dict(
+        zip(
+            ["logout", "deactivation", "another password", "removal of the account"],
+            ENDS,
+            strict=True,
+        )
+    )
+    if event in ends:
+        ends[event](user, session_with(session.session_key))
+    elif event == "the token is revoked":
+        Token.objects.all().delete()
+    elif event == "becoming staff":
+        User.objects.filter(pk=user.pk).update(is_staff=True)
+    else:
+        Note.objects.filter(pk=row).update(shared=event == "a row is shared")
+
+
+@pytest.fixture
+async def present(event):
+    """Somebody who is here, by session or token; and a row of another's."""
+    user, other = await user_named("ana"), await user_named("other")
+    session = await log_in(user)
+    shared = event == "a row is no longer shared"
+    row = (await Note.objects.acreate(owner=other, text="theirs", shared=shared)).pk
+    if event == "the token is revoked":
+        token = (await Token.objects.acreate(user=user)).key
+        return user, session, row, {"Authorization": f"Token {token}"}
+    return user, session, row, {}
+
+
+@pytest.fixture
+def rights_are_looked_up_often():
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05}):
+        yield
+
+
+async def sent(receive, row):
+    """The action that concerns the row, in the next frame that does."""
+    while True:
+        payload = (await receive())["payload"]
+        for event in payload.get("events", ()):
+            if event["pk"] == row:
+                return event["action"]
+        if any(item["pk"] == row for item in payload.get("items", ())):
+            return payload["action"]
+
+
+@pytest.mark.parametrize("event", MEANWHILE)
+async def test_what_becomes_of_a_websocket(rights_are_looked_up_often, event, present):
+    """What happens to its user and his rows happens to an open websocket, as the table says."""
+    user, session, row, headers = present
+    expected, _ = MEANWHILE[event]
+    raw = [(name.lower().encode(), text.encode()) for name, text in headers.items()]
+    scope = {} if headers else {"user": user, "session": session}
+    async with clients.Client(Notes, headers=raw, **scope) as client:
+        await client.subscribe("notes")
+        await in_database(happen)(event, user, session, row)
+        if expected == 4401:
+            while (message := await client.receive_output())["type"] != "websocket.close":
+                pass
+            assert message["code"] == expected
+        else:
+            assert await sent(client.receive, row) == expected
+
+
+@pytest.mark.parametrize("event", MEANWHILE)
+async def test_what_becomes_of_an_event_stream(rights_are_looked_up_often, event, present):
+    """So it does to an event stream, which ends where a websocket is closed or begins anew."""
+    user, session, row, headers = present
+    _, expected = MEANWHILE[event]
+
+    def stream():
+        known = AnonymousUser() if headers else get_user_of(session)
+        response = Response(Notes, "notes", user=known, headers=headers)
+        response._request.session = session_with(session.session_key)
+        return response
+
+    async with await in_database(stream)() as source:
+        while source.copy.cursor is None:
+            await source.receive()
+        await in_database(happen)(event, user, session, row)
+        if isinstance(expected, int):
+            while not source.ended:
+                await source.receive()
+            async with await in_database(stream)() as again:
+                assert again.status == expected
+        else:
+
+            async def receive():
+                before = len(source.frames)
+                while len(source.frames) == before:
+                    await source.receive()
+                return source.frames[-1]
+
+            assert await sent(receive, row) == expected
+
+
+def get_user_of(session):
+    """Whom Django's middleware takes a request with this session for."""
+    request = HttpRequest()
+    request.session = session_with(session.session_key)
+    return get_user(request)
+
+
 # What else is refused, whoever asks
 
 
@@ -236,7 +358,7 @@ async def test_pages_of_foreign_origins_are_refused():
 def test_the_page_has_this_table():
     """`python -m tests.permissions.table` writes it."""
     text = PAGE.read_text()
-    assert text.partition(BEGIN)[2].partition(END)[0].strip() == written().strip()
+    assert text.partition(BEGIN)[2].partition(END)[0].strip() == both().strip()
 
 
 def test_the_page_shows_the_binding_that_is_tested():
