@@ -51,7 +51,7 @@ def _urls_of(stream: str, resource: type[Resource]) -> list[URLPattern]:
     address = re.escape(stream)
     return [
         re_path(rf"^{address}/$", _by_itself(rows), name=f"rest-{stream}-list"),
-        re_path(rf"^{address}/(?P<pk>.+)/$", _by_itself(row), name=f"rest-{stream}-detail"),
+        re_path(rf"^{address}/(?P<pk>[\s\S]+)/$", _by_itself(row), name=f"rest-{stream}-detail"),
     ]
 
 

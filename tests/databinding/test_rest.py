@@ -132,7 +132,7 @@ def test_keys_of_any_text_have_an_address(serve, client):
         fields = ["code", "value"]
 
     serve({"named": WithCode}, ["named"])
-    for code in ("a b", "ä/ö", "%2F", "?#"):
+    for code in ("a b", "ä/ö", "%2F", "?#", "a\nb"):
         created = send(client, "POST", "/own/named/", {"code": code, "value": 1})
         assert client.get(created["Location"]).json() == {"pk": code, "code": code, "value": 1}
 
