@@ -6,12 +6,15 @@ import threading
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import connections
+from djangochannelsrestframework.decorators import action
 
 from databinding.actions import Actions
 from databinding.inbound import consumer_class_for
-from tests.databinding.clients import Client
-from tests.writing.bindings import BookingBinding, Demultiplexer
+from databinding.refusals import as_api_exception
+from tests.databinding.clients import Client, named
+from tests.writing.bindings import BookingBinding, Demultiplexer, HallBinding
 from tests.writing.models import Badge, Booking, Hall, Locker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -151,6 +154,26 @@ async def test_a_row_that_others_refer_to_stays(hall, make, words):
         assert reply["data"] == {"name": "red"}
 
 
+async def test_what_an_action_runs_into_is_an_answer(hall):
+    """So it is for actions of one's own: a conflict is 409, a model's own validation 400."""
+    async with Client(named({"hall": Careless}, ["halls"])) as client:
+        await client.subscribe("hall")
+        assert await refused(client, "double", 409, "hall", pk=hall.pk)
+        errors = await refused(client, "check", 400, "hall", pk=hall.pk)
+        assert errors == ["Not today."]
+        assert (await client.ask("hall", "list"))["response_status"] == 200
+
+
+class Careless(HallBinding.consumer):
+    @action()
+    def double(self, pk, **kwargs):
+        Hall.objects.create(name=Hall.objects.get(pk=pk).name)
+
+    @action()
+    def check(self, pk, **kwargs):
+        raise DjangoValidationError("Not today.")
+
+
 async def test_two_that_make_the_same_row_at_once(hall, monkeypatch):
     """Of two creates that both were valid one is stored, and the other answered 400 or 409."""
     both = threading.Barrier(2, timeout=0.5)
@@ -169,8 +192,6 @@ async def test_two_that_make_the_same_row_at_once(hall, monkeypatch):
 
 
 def attempt(hall):
-    from databinding.refusals import as_api_exception
-
     try:
         actions().create({"hall": hall, "slot": 7})
     except Exception as error:
