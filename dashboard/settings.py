@@ -5,6 +5,8 @@ SECRET_KEY      signs sessions and cursors; every process of one site needs the 
 DEBUG           on or off; off by default as soon as there is a SECRET_KEY
 ALLOWED_HOSTS   comma-separated; this machine by default
 CSRF_TRUSTED_ORIGINS  comma-separated, `https://…`, behind a proxy that ends TLS
+HTTPS           on where browsers come by TLS: cookies go only there, HSTS; off by default
+HSTS_SUBDOMAINS  on if all hosts below this one's name come by TLS, too; off by default
 TRUSTED_PROXIES  how many proxies in front write X-Forwarded-For; none by default
 DATABASE_URL    a file db.sqlite3 in the checkout by default
 REDIS_URL       the channel layer that carries doorbells between hosts; none by default
@@ -33,6 +35,30 @@ if not SECRET_KEY:
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
+# Behind proxies, whose word on addresses and TLS is taken.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+if HTTPS := env.bool("HTTPS", default=False):
+    SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked inside, at each process
+    SECURE_HSTS_SECONDS = 365 * 86400
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool(
+        "HSTS_SUBDOMAINS", default=False
+    )
+    if TRUSTED_PROXIES:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Everything in a page is a file of this site: nothing inline, nothing from elsewhere.
+CONTENT_SECURITY_POLICY = {
+    "default-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+}
+# Django REST framework's pages and Swagger's have styles in them (and no scripts).
+INLINE_STYLES = ["/api/"]
+
 # Applications
 
 INSTALLED_APPS = [
@@ -58,6 +84,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "dashboard.middleware.ContentSecurityPolicy",
     "dashboard.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -110,14 +137,19 @@ if redis_url := env.str("REDIS_URL", default=""):
 
 DATABINDING = {
     "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
-    "TRUSTED_PROXIES": env.int("TRUSTED_PROXIES", default=0),
+    "TRUSTED_PROXIES": TRUSTED_PROXIES,
 }
+
+# Who is limited by address is so by the same one, at every door.
+
+REST_FRAMEWORK = {"NUM_PROXIES": TRUSTED_PROXIES}
 
 # The page that describes REST comes from here, not from another host.
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Live values",
     "VERSION": "1",
+    "ENUM_NAME_OVERRIDES": {"StateEnum": "values.models.BooleanValue.State"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

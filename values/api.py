@@ -154,6 +154,7 @@ def as_value(kind, value):
 class PastView(APIView):
     """What the views of this module have in common: who may see, and what is answered."""
 
+    schema = None  # The description is of bindings.
     demultiplexer = None
     permission_classes = ()  # The binding is asked.
     query_serializer = None

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.settings import patched_settings
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
@@ -240,8 +240,8 @@ class _Schema(KnowsCallers, SpectacularAPIView):
     """Made once in a process, and answered with the addresses at which it is asked for."""
 
     demultiplexer: Any = None
+    schema = None  # A project's own description has no place for it.
 
-    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         document = _document(self.demultiplexer, get_language(), tuple(self.patterns or ()))
         here = request.path.removesuffix("/").rpartition("/")[0]
@@ -277,6 +277,7 @@ def _document(
 class _Page(KnowsCallers, SpectacularSwaggerSplitView):
     url = "../schema/"
     title = "API"
+    schema = None
 
 
 def description_urls(

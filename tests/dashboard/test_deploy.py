@@ -1,7 +1,11 @@
 """The guide to deployment and the files that it hands out."""
 
+import os
 import re
+import secrets
 import shlex
+import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -55,6 +59,34 @@ def test_the_environment_is_what_the_settings_read():
     assert len(names) >= 5
     documented = re.findall(r"^([A-Z_]+)  ?", settings.__doc__, re.MULTILINE)
     assert set(names) <= set(documented)
+
+
+def of_environment(text):
+    """The variables of the example, each … something long and random."""
+    found = dict(re.findall(r"^(\w+)='?(.*?)'?$", text, re.MULTILINE))
+    return {name: value.replace("…", secrets.token_urlsafe(50)) for name, value in found.items()}
+
+
+def manage(*arguments, **variables):
+    """Run `manage.py` with the example's environment to its end; return what it said."""
+    given = os.environ | of_environment(ENVIRONMENT) | variables
+    given["DJANGO_SETTINGS_MODULE"] = "dashboard.settings"
+    process = subprocess.run(
+        [sys.executable, CHECKOUT / "manage.py", *arguments],
+        env=given,
+        capture_output=True,
+        text=True,
+    )
+    return process.stdout + process.stderr
+
+
+def test_the_deployment_check_has_nothing_to_say():
+    """With the guide's environment `check --deploy` is silent; without TLS it isn't."""
+    check = ("check", "--deploy", "--fail-level", "WARNING")
+    said = manage(*check)
+    assert "System check identified no issues (0 silenced)." in said, said
+    assert "security.W004" in manage(*check, HTTPS="off")
+    assert "security.W005" in manage(*check, HSTS_SUBDOMAINS="off")
 
 
 def test_the_ports_are_the_same_everywhere():
