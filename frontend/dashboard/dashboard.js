@@ -39,7 +39,7 @@ ints.on("change", (change) => {
   drawExtent();
 });
 live.outbox.on("change", ({ late }) => {
-  const waiting = late.filter(({ action, state }) => action === "update" && state === "waiting");
+  const waiting = late.filter(({ stream, action, state }) => stream === ints.name && action === "update" && state === "waiting");
   grid.queue(new Set(waiting.map(({ pk }) => pk)));
 });
 ints.on("state", ({ state }) => {
@@ -117,7 +117,8 @@ function mine(tile) {
 /** @param {Tile} tile */
 function discard(tile) {
   tile.edit.dismiss();
-  for (const write of live.outbox.late) if (write.pk === tile.pk && write.action === "update") live.outbox.discard(write);
+  for (const write of live.outbox.late)
+    if (write.stream === ints.name && write.pk === tile.pk && write.action === "update") live.outbox.discard(write);
 }
 
 /**

@@ -37,10 +37,7 @@ export function addDialog(stream, outbox, added) {
         const created = stream.create({ name: name.value.trim(), value: number });
         const answer = await orLate(outbox, created);
         dialog.close();
-        if (answer === null) {
-          announce(`${name.value.trim()} waits for the connection.`);
-          return form.reset();
-        }
+        if (answer === null) return form.reset(); // the page shows it as waiting, and says so
         const { pk } = answer;
         announce(`${name.value.trim()} added.`);
         form.reset();
@@ -76,7 +73,6 @@ export function deleteDialog(stream, outbox, leaving) {
       try {
         if ((await orLate(outbox, stream.delete(pk))) === null) {
           dialog.close();
-          announce(`Deleting ${name} waits for the connection.`);
           return left();
         }
       } catch (error) {

@@ -74,8 +74,11 @@ export class OutboxPanel {
       find(item, "button").addEventListener("click", () => this.#discard(write));
       this.#items.set(write, item);
     }
-    if (!item.isConnected) this.#list.append(item);
     const what = this.#describe(write);
+    if (!item.isConnected) {
+      this.#list.append(item);
+      if (why === undefined) announce(`${what}: waits for the connection.`);
+    }
     item.classList.toggle("refused", why !== undefined);
     setText(find(item, ".what"), what);
     setText(find(item, ".why"), why ?? write.error?.message ?? "");

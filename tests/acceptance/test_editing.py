@@ -227,6 +227,8 @@ async def test_what_is_done_without_a_connection_waits_for_it(start_server, open
     await edit(page, "pump", "3")
     await expect(tile(page, "pump").locator(".desired")).to_contain_text("→ 3 ◷")
     await expect(tile(page, "pump").locator(".note")).to_contain_text("Waits for the connection.")
+    said = page.locator("#announcer")
+    await expect(said).to_have_text("pump: 1,450 → 3: waits for the connection.")
     await page.get_by_role("button", name="Add").first.click()
     await page.get_by_label("Name").fill("valve")
     await page.get_by_role("textbox", name="Value").fill("8")

@@ -17,6 +17,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from databinding import identity
 from databinding.introduction import Introduction
 from tests.databinding.clients import Client, eventually
+from tests.databinding.events import Response
 from tests.shapes.bindings import ClosedBinding
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Named
@@ -112,6 +113,40 @@ async def test_a_token_is_asked_again(ana, token, for_ana, end):
         await in_database(end)(ana)
         assert (await client.ask("closed", "list"))["response_status"] == 401
         assert (await asked(client, "whoami"))["data"]["authenticated"] is False
+
+
+@pytest.mark.parametrize("way", ["header", "frame"])
+async def test_a_revoked_token_ends_what_it_opened(ana, token, for_ana, way):
+    """All its sockets are closed with 4401 within RIGHTS_INTERVAL, whichever way it came."""
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05}):
+        headers = header(token) if way == "header" else ()
+        async with (
+            Client(Shapes, headers=headers) as one,
+            Client(Shapes, headers=headers) as two,
+            Client(Shapes) as stranger,
+        ):
+            if way == "frame":
+                for client in (one, two):
+                    await asked(client, "authenticate", token=token.key)
+            await one.subscribe("closed")
+            await in_database(token.delete)()
+            for client in (one, two):
+                while (message := await client.receive_output())["type"] != "websocket.close":
+                    pass
+                assert message["code"] == 4401
+            assert (await stranger.ask("named", "list"))["response_status"] == 200
+
+
+async def test_a_revoked_token_ends_its_event_streams(ana, token):
+    """An event stream is over, too."""
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05}):
+        headers = {"Authorization": f"Token {token}"}
+        async with Response(Shapes, "named", headers=headers) as stream:
+            assert stream.status == 200
+            await stream.until({})
+            await in_database(token.delete)()
+            while not stream.ended:
+                await stream.receive()
 
 
 async def test_without_the_app_of_tokens_none_is_good(monkeypatch):
