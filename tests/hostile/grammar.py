@@ -100,7 +100,10 @@ class Grammar:
         return text.encode("utf-8", errors="replace").decode()
 
     def right(self):
-        """A frame that the stream could take."""
+        """A frame that the stream could take, or the connection."""
+        if self._one_in(25):
+            token = {"action": "authenticate", "token": self._pick(("x" * 40, self.value()))}
+            return {"stream": None, "payload": self._pick(({"action": "whoami"}, token))}
         stream = self._pick(list(self.streams))
         declared = self.streams[stream]
         action = self._pick(declared["actions"])
@@ -110,6 +113,9 @@ class Grammar:
         match action:
             case "create":
                 payload["data"] = self._data(declared)
+                if self._one_in(2):
+                    keys = ("k" * 36, "l" * 36, self.value())
+                    payload["idempotency_key"] = self._pick(keys)
             case "update":
                 payload |= {"pk": self._key(), "data": self._data(declared)}
                 if self._one_in(2):
