@@ -18,8 +18,8 @@ from rest_framework.authtoken.models import Token
 from tests.shapes.models import Room
 from values.models import IntegerValue
 
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "10")
-SECONDS = os.environ.get("SCHEMATHESIS_SECONDS")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "5")
+SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "20")
 SEED = os.environ.get("SCHEMATHESIS_SEED", "1")
 #: What isn't so, on purpose.
 EXCLUDED = [
@@ -35,9 +35,7 @@ EXCLUDED = [
 def schemathesis(address, folder, *arguments):
     """Let it run, and keep what it keeps in this folder; its summary is what is wrong."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", address, *arguments]
-    command += ["--max-examples", EXAMPLES, "--seed", SEED]
-    if SECONDS:  # Begun anew until they are over.
-        command += ["--max-time", SECONDS]
+    command += ["--max-examples", EXAMPLES, "--max-time", SECONDS, "--seed", SEED]
     command += ["--exclude-checks", ",".join(EXCLUDED), "--no-color"]
     done = subprocess.run(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
