@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from itertools import islice
 from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -33,8 +32,8 @@ from databinding.keyset import Order, Position, column
 from databinding.locks import wait_at_most
 from databinding.refusals import Answer, Changed, invalid
 
-#: Rows that are read at once for a list, at first and at most.
-_FIRST, _PAGE = 250, 2_000
+#: Rows that are read at once for a list, at most.
+_PAGE = 2_000
 
 #: Leaves out rows of a queryset.
 Narrow = Callable[[QuerySet[Any]], QuerySet[Any]]
@@ -120,8 +119,8 @@ class Actions:
         self.permit("list", None)
         limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
         position = None if after is None else [self._key(after, "after")]
-        found = self._walk(self.seen(), Order(self.binding.model), position)
-        return [self._answer(instance) for instance in islice(found, limit)]
+        found = self._walk(self.seen(), Order(self.binding.model), position, limit)
+        return [self._answer(instance) for instance in found]
 
     def page(
         self, narrow: Narrow, order: Order, after: Position | None, limit: int
@@ -134,21 +133,27 @@ class Actions:
         rows = narrow(self.seen())
         if repeats(rows):
             rows = self.seen().filter(pk__in=rows.order_by().values("pk"))
-        found = list(islice(self._walk(rows, order, after), limit + 1))
+        found = list(self._walk(rows, order, after, limit + 1))
         position = order.position(found[limit - 1]) if len(found) > limit else None
         return [self._answer(instance) for instance in found[:limit]], position
 
-    def _walk(self, rows: QuerySet[Any], order: Order, after: Position | None) -> Iterator[Model]:
-        """Those of the rows that the groups see."""
+    def _walk(
+        self, rows: QuerySet[Any], order: Order, after: Position | None, limit: int
+    ) -> Iterator[Model]:
+        """Those of the rows that the groups see, so many at most."""
         rows = order.of(rows)
-        size = _FIRST
+        size = min(limit, _PAGE)
         # By pages, not by a cursor: outside a transaction a pooler takes that away.
         while page := list((rows if after is None else order.after(rows, after))[:size]):
-            yield from filter(self._sees, page)
+            for instance in filter(self._sees, page):
+                yield instance
+                limit -= 1
+                if not limit:
+                    return
             if len(page) < size:
-                break
+                return
             after = order.position(page[-1])
-            size = min(2 * size, _PAGE)
+            size = min(2 * size, _PAGE)  # Many are others'.
 
     def permit(self, action: str, pk: Key | None, row: Model | None = None) -> None:
         """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
