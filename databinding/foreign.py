@@ -12,6 +12,7 @@ from channels.consumer import AsyncConsumer
 from django.core.exceptions import ImproperlyConfigured
 
 from databinding import protocol
+from databinding.conf import settings
 from databinding.connection import Connection
 from databinding.protocol import FrameError
 
@@ -22,9 +23,6 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 class Foreign:
     """A stream that carries another consumer, which thinks that it has a websocket of its own."""
-
-    #: Frames that may wait for the consumer.
-    most_waiting = 100
 
     def __init__(self, scope: Any, connection: Connection, stream: str, carried: Any) -> None:
         self.scope = scope
@@ -63,7 +61,7 @@ class Foreign:
     def received(self, payload: Any) -> None:
         if self._closed or self._task is None or self._task.done():
             raise FrameError(404, "This stream has ended.", stream=self.stream)
-        if self._inbox.qsize() >= self.most_waiting:
+        if self._inbox.qsize() >= settings.MAX_REQUESTS:
             raise FrameError(429, "Too many frames wait already.", stream=self.stream)
         self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(payload)})
 

@@ -207,6 +207,28 @@ async def test_an_ack_opens_a_window_also_of_one_who_is_too_fast():
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_frames_that_wait_for_another_consumer():
+    """Of frames that a carried consumer hasn't taken only MAX_REQUESTS wait; one more is 429."""
+    go_on = asyncio.Event()
+
+    class Slow(Parrot):
+        async def receive_json(self, content, **kwargs):
+            await go_on.wait()
+            await super().receive_json(content, **kwargs)
+
+    with override_settings(DATABINDING={"MAX_REQUESTS": 2}):
+        async with Client(named({"slow": Slow}, [])) as client:
+            for number in range(3):  # One is being worked on.
+                await client.send("slow", "say", number=number)
+                assert await client.nothing_comes()
+            await client.send("slow", "say", number=3)
+            assert (await client.receive())["payload"]["response_status"] == 429
+            go_on.set()
+            said = [(await client.receive())["payload"]["said"]["number"] for _ in range(3)]
+            assert said == [0, 1, 2]
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_large_frames_are_fewer():
     """What is long counts as more than one frame."""
     with database_settings():

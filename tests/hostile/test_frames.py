@@ -69,8 +69,8 @@ def fill():
     tag = Tag.objects.create(name="tag")
     for room in (one, one, two, two):
         Message.objects.create(room=room, text=f"of {room.name}").tags.add(tag)
-    Message.objects.create(room=one, text="secret: hidden", hidden=True)
-    Message.objects.filter(room=two).update(text="secret: of room two")
+    Message.objects.create(room=one, text="for other eyes: hidden", hidden=True)
+    Message.objects.filter(room=two).update(text="for other eyes: of room two")
     Named.objects.create(code="x", value=5)
     Account.objects.create(balance=1)
     paper = Paper.objects.create(amount=1, extra={"a": [1]})
@@ -89,7 +89,7 @@ def fill():
 @in_database
 def of_others():
     """What the attacker may neither see nor change."""
-    return list(Message.objects.filter(text__startswith="secret").values_list("pk", "text"))
+    return list(Message.objects.filter(text__startswith="for other eyes").values_list("pk", "text"))
 
 
 class Answers:
@@ -108,7 +108,7 @@ class Answers:
         await self.client.send("closed", "unsubscribe", request_id=mark)
         while True:
             text = await self.client.receive_text()
-            assert "secret" not in text, frame
+            assert "for other eyes" not in text, frame
             if text == "pong!":
                 continue
             payload = json.loads(text)["payload"]
