@@ -37,7 +37,7 @@ QUIET = max(3, min(30, FRAMES / 2_000))
 #: Seconds between writes, and between what each honest client asks.
 WRITES, ASKS = 0.05, 0.5
 #: Close codes that a hostile client may get: of the library, and of websockets themselves.
-ENDS = {"1000", "4009", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4429"}
+ENDS = {"1000", "4401", "4009", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4429"}
 #: How much a server may grow while it is attacked, in MB.
 GROWTH = 40
 
