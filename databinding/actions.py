@@ -79,8 +79,7 @@ class Actions:
             created: Any = serializer.instance
             answer = self._answer_anew(created)
             if claim is not None:
-                claim.key = str(created.pk)
-                claim.save(update_fields=["key"])
+                idempotency.keep(self.binding, claim, created)
             return answer
 
     def update(self, pk: Any, data: Any, expect: Any = None, *, whole: bool = False) -> Answer:

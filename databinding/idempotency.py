@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Model
 from django.utils import timezone
 from rest_framework import exceptions
 
@@ -53,13 +54,19 @@ def claim(binding: type[Binding], user: Any, key: Any, data: Any) -> Idempotency
     name = f"{binding.__module__}.{binding.__qualname__}"
     said = dict(data) if isinstance(data, Mapping) else data
     body = _digest(said)
-    entry, _ = IdempotencyKey.objects.using(binding.alias()).get_or_create(
-        digest=_digest([name, whose, key]),
-        defaults={"body": body, "created_at": timezone.now()},
-    )
+    keys = IdempotencyKey.objects.using(binding.alias())
+    mine = IdempotencyKey(digest=_digest([name, whose, key]), body=body, created_at=timezone.now())
+    # Waits for who is at it with the same key; then his is the one that is found.
+    keys.bulk_create([mine], ignore_conflicts=True)
+    entry = keys.get(pk=mine.pk)
     if entry.body != body:
         raise KeyReused
     return entry
+
+
+def keep(binding: type[Binding], entry: IdempotencyKey, row: Model) -> None:
+    """This row was created under the key."""
+    IdempotencyKey.objects.using(binding.alias()).filter(pk=entry.pk).update(key=str(row.pk))
 
 
 def prune(alias: str, retention: float, most: int) -> int:
