@@ -28,6 +28,8 @@ class TokenBucket:
     served again after `wait`. Times are of any clock that doesn't go back, in seconds.
     """
 
+    __slots__ = ("_then", "burst", "level", "rate")
+
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self.rate = rate
         self.burst = burst

@@ -81,7 +81,7 @@ export class Status {
     else if (reason === "session over") text = `Your session ended at ${from}.${asOf} Log in again to go on.`;
     else if (reason === "forbidden") text = `Your rights changed at ${from}.${asOf} Reload the page to see what you may.`;
     else if (state === "closed") text = `Disconnected at ${from}.${asOf}`;
-    else if (reason === "too fast") text = `The server found this page too fast at ${from}.${asOf}${next}`;
+    else if (reason === "too fast") text = `The server turned this page away at ${from}: too fast, or too many open.${asOf}${next}`;
     else text = `${state === "offline" ? "Offline since" : "Connection lost at"} ${from}.${asOf}${next}`;
     setText(find(this.#banner, ".text"), text);
     this.#retry.hidden = refused || reason === "too fast" || (state !== "closed" && wait === 0);
