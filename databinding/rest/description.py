@@ -12,6 +12,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import get_language
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -51,13 +52,7 @@ _SCHEMAS: dict[str, Any] = {
 }
 #: drf-spectacular's, for these descriptions: a key is read, but not written.
 #: Choices stay with their fields, where nobody has to find names for them.
-_SETTINGS: dict[str, Any] = {
-    "COMPONENT_SPLIT_REQUEST": True,
-    "APPEND_COMPONENTS": {"schemas": _SCHEMAS},
-    "POSTPROCESSING_HOOKS": [],
-}
-
-_ERROR, _INVALID, _CHANGED = ({"$ref": f"#/components/schemas/{name}"} for name in _SCHEMAS)
+_SETTINGS: dict[str, Any] = {"COMPONENT_SPLIT_REQUEST": True, "POSTPROCESSING_HOOKS": []}
 
 _WRITES = ("create", "update", "partial_update", "destroy")
 _BODIES = ("create", "update", "partial_update")
@@ -91,6 +86,7 @@ class ResourceSchema(AutoSchema):
 
     def get_response_serializers(self) -> Any:
         row, action = _row_of(self.view.binding), self.view.action
+        error, invalid, changed = map(self._shared, ("Error", "Invalid", "Changed"))
         if action == "destroy":
             found: dict[int, Any] = {204: OpenApiResponse(None, "It is deleted.")}
         elif action == "create":
@@ -100,29 +96,38 @@ class ResourceSchema(AutoSchema):
         else:
             found = {200: row}
         if action in ("list", *_BODIES) or self.view.parameters:
-            found[400] = OpenApiResponse(_INVALID, "Invalid.")
-        found[401] = OpenApiResponse(_ERROR, "Who isn't logged in may not do this.")
+            found[400] = OpenApiResponse(invalid, "Invalid.")
+        found[401] = OpenApiResponse(error, "Who isn't logged in may not do this.")
         found[403] = OpenApiResponse(
-            _INVALID if action in _BODIES else _ERROR,
+            invalid if action in _BODIES else error,
             "Not permitted, or not for some fields, or a missing CSRF token.",
         )
-        found[404] = OpenApiResponse(_ERROR, "There is no such row for you, or no such format.")
-        found[406] = OpenApiResponse(_ERROR, "There is no such representation.")
+        found[404] = OpenApiResponse(error, "There is no such row for you, or no such format.")
+        found[406] = OpenApiResponse(error, "There is no such representation.")
         if action in _WRITES:
-            found[409] = OpenApiResponse(_ERROR, "It conflicts with another row.")
+            found[409] = OpenApiResponse(error, "It conflicts with another row.")
         if action == "create":
-            found[422] = OpenApiResponse(_ERROR, "`Idempotency-Key` stands for something else.")
+            found[422] = OpenApiResponse(error, "`Idempotency-Key` stands for something else.")
         if action in _WRITES and action != "create":
-            found[412] = OpenApiResponse(_CHANGED, "The row isn't what `If-Match` says.")
+            found[412] = OpenApiResponse(changed, "The row isn't what `If-Match` says.")
         if action in _BODIES:
-            found[413] = OpenApiResponse(_ERROR, "The body is too large.")
-            found[415] = OpenApiResponse(_ERROR, "The body is of no known type.")
+            found[413] = OpenApiResponse(error, "The body is too large.")
+            found[415] = OpenApiResponse(error, "The body is of no known type.")
         if self.view.get_throttles():
-            found[429] = OpenApiResponse(_ERROR, "Too often; `Retry-After` says when.")
-        found[503] = OpenApiResponse(_ERROR, "The database is away or busy; try again.")
+            found[429] = OpenApiResponse(error, "Too often; `Retry-After` says when.")
+        found[503] = OpenApiResponse(error, "The database is away or busy; try again.")
         if action in ("list", "retrieve"):
             found[304] = OpenApiResponse(None, "It is what `If-None-Match` says.")
         return found
+
+    def _shared(self, name: str) -> dict[str, str]:
+        """A schema that all streams' answers refer to, in whichever document they are described."""
+        component = ResolvedComponent(  # type: ignore[no-untyped-call]
+            name=name, type=ResolvedComponent.SCHEMA, schema=_SCHEMAS[name], object=name
+        )
+        self.registry.register_on_missing(component)
+        reference: dict[str, str] = component.ref
+        return reference
 
     def get_override_parameters(self) -> list[Any]:
         action, binding = self.view.action, self.view.binding

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import util
@@ -10,9 +12,10 @@ from importlib import util
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, connection
-from django.test import Client, override_settings
+from django.db import OperationalError, connection, connections
+from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
+from drf_spectacular.validation import validate_schema
 from rest_framework.authtoken.models import Token
 from rest_framework.serializers import ModelSerializer
 
@@ -20,6 +23,7 @@ from databinding.keyset import Order
 from databinding.rest import addresses, narrowing, resources, rest_urls
 from databinding.rest.resources import Resource
 from databinding.websockets import WebsocketBinding
+from tests.databinding.clients import Client as Websocket
 from tests.databinding.clients import named
 from tests.servers import CHECKOUT
 from tests.shapes.bindings import Demultiplexer as Shapes
@@ -588,6 +592,43 @@ def test_a_row_is_changed_only_as_it_was_seen(client):
     assert send(client, "DELETE", address, if_match=listed).status_code == 404
 
 
+def test_of_two_who_have_seen_the_same_only_one_writes():
+    """Two writes at once, both for the row as it was: the second one is told what it is now."""
+    row = IntegerValue.objects.create(name="a", value=0)
+    address = f"/api/intval/{row.pk}/"
+    tag = Client().get(address)["ETag"]
+    ready = threading.Barrier(2)
+
+    def write(value):
+        client = Client()
+        ready.wait()
+        try:
+            return value, send(client, "PATCH", address, {"value": value}, if_match=tag)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as both:
+        answers = dict(both.map(write, (1, 2)))
+    statuses = {value: answer.status_code for value, answer in answers.items()}
+    assert sorted(statuses.values()) == [200, 412]
+    (written,) = (value for value, status in statuses.items() if status == 200)
+    (refused,) = (answer for answer in answers.values() if answer.status_code == 412)
+    assert refused.json()["current"]["value"] == written
+    assert stored() == {row.pk: ("a", written)}
+
+
+async def test_what_a_request_writes_reaches_open_pages():
+    """Whoever is subscribed sees it, as whatever else is written."""
+    http = AsyncClient()
+    async with Websocket(Talk) as page:
+        await page.subscribe("intval")
+        created = await http.post("/api/intval/", {"name": "a", "value": 1}, "application/json")
+        pk = created.json()["pk"]
+        await page.until("intval", {pk: {"name": "a", "value": 1}})
+        await http.delete(f"/api/intval/{pk}/")
+        await page.until("intval", {})
+
+
 def test_what_a_client_has_is_not_sent_again(client):
     """`If-None-Match` is answered 304 for a row or a page of a list that is as it was."""
     row = IntegerValue.objects.create(name="a", value=1)
@@ -701,6 +742,7 @@ def test_the_description_has_the_addresses_that_were_asked(client):
     """It describes each stream where it is served, with the key and the validators of its rows."""
     document = client.get("/shapes/1-2/schema/?format=json").json()
     assert set(document["paths"]) >= {"/shapes/1-2/message/", "/shapes/1-2/message/{pk}/"}
+    validate_schema(document)
     schemas = document["components"]["schemas"]
     assert schemas["PaperRequest"]["additionalProperties"] is False
     assert "pk" not in schemas["PaperRequest"]["properties"]
