@@ -2,6 +2,7 @@
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from playwright.async_api import expect
@@ -24,7 +25,9 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def ana(transactional_db):
     """Staff who may do everything with values, and nothing else."""
-    ana = User.objects.create_user("ana", password=PASSWORD, is_staff=True)
+    # As the server has it, too.
+    password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+    ana = User.objects.create(username="ana", password=password, is_staff=True)
     ana.user_permissions.set(Permission.objects.filter(content_type__app_label="values"))
     return ana
 
