@@ -10,10 +10,12 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 from playwright.async_api import async_playwright
 
 from bench import connections, fanout, idle, latency, machine, rates
+from tests.postgresql import PostgreSQL
 from tests.redis import Redis
 from tests.servers import CHECKOUT, Server, environment
 
@@ -147,7 +149,11 @@ class Bench:
     def writer(self):
         """What capture and the doorbell add to a write."""
         rounds = "3" if self.quick else "25"
-        return json.loads(program(self.database, "-m", "bench.writer", rounds))
+        found = {"sqlite": json.loads(program(self.database, "-m", "bench.writer", rounds))}
+        with PostgreSQL() as postgresql, patch.dict(os.environ, postgresql.environment()):
+            program("app", "manage.py", "migrate", "--verbosity", "0", "--run-syncdb")
+            found["postgresql"] = json.loads(program("app", "-m", "bench.writer", rounds))
+        return found
 
 
 PARTS = (

@@ -20,3 +20,7 @@ class PlainValue(Value):
 
 class ObservedValue(Value):
     """Observed by djangochannelsrestframework."""
+
+
+class BoundValue(Value):
+    """Bound: written by `bench.writer`."""

@@ -13,57 +13,92 @@ import django
 
 from tests.redis import Redis
 
-#: A table without a binding; one with; captured by signals; and where commits ring over Redis.
-HOWS = ("plain", "triggers", "signals", "Redis up", "Redis paused", "Redis absent")
+#: A table without a binding; one with; captured by signals, bulk statements by a journaling
+#: queryset; where commits ring over Redis; and beside it, a table that is observed by
+#: djangochannelsrestframework, over Redis (of bulk statements that tells nothing).
+HOWS = (
+    *("plain", "triggers", "signals"),
+    *("Redis up", "Redis paused", "Redis absent"),
+    "DCRF, Redis up",
+)
+WRITES = ("save", "update", "bulk_create")
 SAVES = 300
-BULK = 3_000
+BULK = 10_000
 
 
-def rounds(count):
+def save(rows):
+    row = rows.get_or_create(name="bench")[0]
+    began = time.perf_counter()
+    for value in range(SAVES):
+        row.value = value
+        row.save()
+    return (time.perf_counter() - began) / SAVES
+
+
+def bulk_create(rows):
+    rows.all().delete()
+    made = [rows.model(name=str(number)) for number in range(BULK)]
+    began = time.perf_counter()
+    rows.bulk_create(made)
+    return (time.perf_counter() - began) / BULK
+
+
+def update(rows):
+    assert rows.count() >= BULK
+    began = time.perf_counter()
+    rows.update(value=7)
+    return (time.perf_counter() - began) / BULK
+
+
+def measure(count):
     from django.test import override_settings
 
-    from bench.models import PlainValue
+    import bench.peers  # noqa: F401  (observes)
+    from bench.models import BoundValue, ObservedValue, PlainValue
     from databinding import triggers
-    from values.models import IntegerValue
+    from databinding.managers import JournalingQuerySet
 
-    def save(model):
-        row = model.objects.get_or_create(name="bench")[0]
-        began = time.perf_counter()
-        for value in range(SAVES):
-            row.value = value
-            row.save()
-        return (time.perf_counter() - began) / SAVES
-
-    def bulk_create(model):
-        model.objects.all().delete()
-        rows = [model(name=str(number)) for number in range(BULK)]
-        began = time.perf_counter()
-        model.objects.bulk_create(rows)
-        return (time.perf_counter() - began) / BULK
-
-    def update(model):
-        began = time.perf_counter()
-        model.objects.update(value=7)
-        return (time.perf_counter() - began) / BULK
-
-    writes = {"save": save, "bulk_create": bulk_create, "update": update}
-    found = {(write, how): [] for write in writes for how in HOWS}
+    rows = dict.fromkeys(HOWS, BoundValue.objects.all())
+    rows["plain"] = PlainValue.objects.all()
+    rows["signals"] = JournalingQuerySet(BoundValue)
+    rows["DCRF, Redis up"] = ObservedValue.objects.all()
+    found = {(write, how): [] for write in WRITES for how in HOWS}
     order = list(HOWS)
     with Redis() as redis:
         for _ in range(count):
             order.append(order.pop(0))  # nobody always comes first
             for how in order:
-                model = PlainValue if how == "plain" else IntegerValue
-                with override_settings(DATABINDING={"CAPTURE": captured(how)}), rung(how, redis):
+                limits = {"KEY_LIMIT": BULK}  # each row is journalled by its key
+                capture = "signals" if how == "signals" else "triggers"
+                with override_settings(DATABINDING={"CAPTURE": capture, **limits}):
                     triggers.install("default")
-                    for name, write in writes.items():
-                        found[name, how].append(write(model))
+                    with rung(how, redis):
+                        for write in (bulk_create, update, save):
+                            if how.startswith("DCRF") and write is not save:
+                                continue
+                            found[write.__name__, how].append(write(rows[how]))
     triggers.install("default")
-    return {name: described({how: found[name, how] for how in HOWS}) for name in writes}
+    return {"database": database()} | {
+        write: described({how: found[write, how] for how in HOWS if found[write, how]})
+        for write in WRITES
+    }
 
 
-def captured(how):
-    return "signals" if how == "signals" else "triggers"
+def database():
+    """Which, and how safely it commits: what a commit costs decides on the ratios of a save."""
+    from django.db import connection
+
+    asked = {
+        "sqlite": ("journal_mode", "synchronous"),
+        "postgresql": ("server_version", "synchronous_commit", "fsync"),
+    }[connection.vendor]
+    ask = "PRAGMA" if connection.vendor == "sqlite" else "SHOW"
+    told = {"vendor": connection.vendor}
+    with connection.cursor() as cursor:
+        for name in asked:
+            cursor.execute(f"{ask} {name}")
+            told[name] = cursor.fetchone()[0]
+    return told
 
 
 @contextlib.contextmanager
@@ -74,7 +109,7 @@ def rung(how, redis):
     from databinding import doorbell
     from databinding.doorbell import channel_layer
 
-    if not how.startswith("Redis"):
+    if "Redis" not in how:
         yield
         return
     host = redis.environment()["REDIS_URL"] + (".none" if how == "Redis absent" else "")
@@ -88,7 +123,7 @@ def rung(how, redis):
         if how == "Redis paused":
             redis.pause()
         doorbell.ring("default")
-        while not (carrier.up if how == "Redis up" else carrier.failed):
+        while not (carrier.up if how.endswith("Redis up") else carrier.failed):
             time.sleep(0.01)
         yield
         carrier.stop()
@@ -116,4 +151,4 @@ def described(times):
 
 if __name__ == "__main__":
     django.setup()
-    json.dump(rounds(int(sys.argv[1])), sys.stdout)
+    json.dump(measure(int(sys.argv[1])), sys.stdout)

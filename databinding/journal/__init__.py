@@ -5,7 +5,6 @@ Triggers write it (or `append`, where signals capture); the relay reads it throu
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 
 from django.core.exceptions import ImproperlyConfigured
@@ -42,6 +41,5 @@ def exists(alias: str) -> bool:
 
 def append(alias: str, keys: Iterable[tuple[str, str | None]]) -> None:
     """Journal keys (model label, primary key as text) in the caller's transaction."""
-    JournalEntry._base_manager.using(alias).bulk_create(
-        JournalEntry(model=label, key=key, tag=secrets.randbits(63)) for label, key in keys
-    )
+    if found := list(keys):
+        open_journal(alias).append(found)

@@ -48,6 +48,10 @@ class Journal(ABC):
             yield
 
     @abstractmethod
+    def append(self, keys: Sequence[tuple[str, str | None]]) -> None:
+        """Journal keys in the caller's transaction: in one statement, however many."""
+
+    @abstractmethod
     def grown(self) -> bool:
         """Has anything been committed since this was last asked? Cheap; outside a snapshot."""
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,6 +69,15 @@ class PostgreSQLJournal(Journal):
                 yield
             finally:
                 self._now = None
+
+    def append(self, keys: Sequence[tuple[str, str | None]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {_JOURNAL} (model, key, tag) "
+                "SELECT model, key, (random() * 9007199254740991)::bigint "
+                "FROM unnest(%s::text[], %s::text[]) AS touched (model, key)",
+                [[label for label, _ in keys], [key for _, key in keys]],
+            )
 
     def grown(self) -> bool:
         now = time.monotonic()

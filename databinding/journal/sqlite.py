@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,6 +45,14 @@ class SQLiteJournal(Journal):
                 yield
         finally:
             connection.transaction_mode = mode
+
+    def append(self, keys: Sequence[tuple[str, str | None]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {_JOURNAL} (model, key, tag) SELECT json_extract(value, '$[0]'), "
+                "json_extract(value, '$[1]'), random() FROM json_each(%s)",
+                [json.dumps(keys)],
+            )
 
     def grown(self) -> bool:
         connection: Any = self.connection
