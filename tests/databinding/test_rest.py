@@ -1,6 +1,7 @@
 """The bindings of a demultiplexer as REST resources."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from django.urls import include, path
 from drf_spectacular.validation import validate_schema
 from rest_framework.authtoken.models import Token
 from rest_framework.serializers import ModelSerializer
+from rest_framework.throttling import UserRateThrottle
 
 from databinding.keyset import Order
 from databinding.rest import addresses, narrowing, resources, rest_urls
@@ -758,6 +760,26 @@ def test_the_description_has_the_addresses_that_were_asked(client):
         {"cookieAuth": []},
     ]
     assert {} in document["paths"]["/shapes/1-2/named/"]["get"]["security"]
+
+
+def test_each_status_is_documented_and_described(serve, client):
+    """The statuses of the description are those of the page, but for what is said of any server."""
+
+    class Throttled(MessageBinding):
+        throttle_classes = [UserRateThrottle]
+
+    serve({"message": Throttled})
+    document = client.get("/own/schema/?format=json").json()
+    described = {
+        int(status)
+        for address in document["paths"].values()
+        for operation in address.values()
+        for status in operation["responses"]
+    }
+    page = (CHECKOUT / "docs" / "reference" / "rest.md").read_text()
+    rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \|", page, re.MULTILINE)
+    documented = {int(status) for row in rows for status in row.split(", ")}
+    assert documented - {405, 500} == described
 
 
 def test_the_page_of_the_description_comes_from_here(client):

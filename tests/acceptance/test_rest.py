@@ -1,0 +1,50 @@
+"""The REST resources in a browser: pages with forms, and the page that describes them."""
+
+from channels.db import database_sync_to_async as in_database
+from django.contrib.auth.models import User
+from playwright.async_api import expect
+
+from tests.acceptance.dashboard import shows, tile
+from values.models import IntegerValue
+
+
+async def test_rows_are_written_by_forms(start_server, open_page):
+    """From the dashboard to the list, a row made and changed there; the dashboard shows each."""
+    staff = await in_database(User.objects.create_superuser)("staff")
+    server = start_server("uvicorn")
+    page = await open_page(server.url, user=staff)
+    rest = await open_page(server.url, user=staff)
+    await rest.click("text=REST")
+    await rest.click("text=/api/intval/")
+    await rest.fill("form [name=name]", "tank.level")
+    await rest.fill("form [name=value]", "17")
+    await rest.click("button:text('POST')")
+    await expect(rest.locator(".response-info")).to_contain_text("201 Created")
+    await shows(page, {"tank.level": 17})
+
+    row = await in_database(IntegerValue.objects.get)()
+    await rest.goto(f"{server.url}/api/intval/{row.pk}/")
+    await rest.fill("form [name=value]", "18")
+    await rest.click("button:text('PUT')")
+    await shows(page, {"tank.level": 18})
+    await rest.click("button:text('DELETE') >> visible=true")
+    await rest.click("#deleteModal button:text('DELETE')")
+    await expect(tile(page, "tank.level")).to_have_count(0)
+
+
+async def test_the_description_can_be_read_and_tried(start_server, open_page):
+    """Its page is made of the description, by scripts of this server, and asks it at a click."""
+    await in_database(IntegerValue.objects.create)(name="pump", value=1450)
+    server = start_server("uvicorn")
+    asked = set()
+
+    async def listen(page):
+        page.on("request", lambda request: asked.add(request.url.split("/")[2]))
+
+    page = await open_page(f"{server.url}/api/docs/", prepare=listen)
+    await page.click("#operations-intval-intval_list .opblock-summary-control")
+    await page.click("text=Try it out")
+    await page.click("button:text('Execute')")
+    answer = page.locator(".live-responses-table .response .response-col_description")
+    await expect(answer).to_contain_text('"pump"')
+    assert asked == {server.url.removeprefix("http://")}
