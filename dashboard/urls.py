@@ -9,7 +9,7 @@ from databinding.sse import sse_view
 from values.api import history_urls
 
 from .consumers import Demultiplexer
-from .views import dashboard
+from .views import dashboard, elements
 
 #: By these names Django REST framework's pages look for them.
 accounts = [
@@ -19,6 +19,7 @@ accounts = [
 
 urlpatterns = [
     path("", dashboard, name="dashboard"),
+    path("elements/", elements, name="elements"),
     path("stream/<str:stream>/events", sse_view(Demultiplexer), name="events"),
     path("api/values/", include(history_urls(Demultiplexer))),
     path("api/", include(rest_urls(Demultiplexer))),

@@ -2,6 +2,8 @@
 
 {% load databinding %}
 {% live_rows "dashboard.consumers.Demultiplexer" "intval" %}
+
+And the elements that show such rows in any page: ``{% live_elements %}`` loads them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 from django import template
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
@@ -78,3 +81,16 @@ def _rows(place: Place, stream: str) -> str | None:
         asked.cancel()
         logger.warning("The rows of %s are left out of the page: database away.", stream)
         return None
+
+
+@register.simple_tag
+def live_elements(url: str = "/stream/") -> SafeString:
+    """The script of `<live-value>`, `<live-table>` and `<live-chart>`, once in a page.
+
+    `url` is where those connect to that don't say so themselves.
+    """
+    return format_html(
+        '<script type="module" src="{}" data-live-url="{}"></script>',
+        static("databinding/elements.js"),
+        url,
+    )

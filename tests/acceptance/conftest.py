@@ -10,9 +10,11 @@ import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.test import Client
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
-from tests.servers import CHECKOUT
+from tests.servers import CHECKOUT, PATIENCE
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 HERE = Path(__file__).parent
 #: Chromium's words for a server that is away, as some tests want it.

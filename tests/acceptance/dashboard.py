@@ -17,8 +17,6 @@ from playwright.async_api import expect
 from tests.servers import PATIENCE
 from values.models import IntegerValue
 
-expect.set_options(timeout=PATIENCE * 1000)
-
 #: The tiles as {name: number}; thousands apart, minus as it is printed.
 TILES = """() => Object.fromEntries([...document.querySelectorAll(".tile")].map((tile) => [
   tile.querySelector(".name").textContent,

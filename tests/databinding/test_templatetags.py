@@ -130,3 +130,10 @@ async def test_pages_alone_keep_no_relay_running():
     with override_settings(DATABINDING={"LINGER": 0.05}):
         assert read(await in_database(render)(TALK)).items == []
         await eventually(lambda: not relay_for("default").running)
+
+
+def test_the_elements_script():
+    """The tag loads the elements, and says where they connect to."""
+    html = Template('{% load databinding %}{% live_elements "/ws/?a=1&b=2" %}').render(Context())
+    assert 'type="module" src="/static/databinding/elements.js"' in html
+    assert 'data-live-url="/ws/?a=1&amp;b=2"' in html

@@ -1,0 +1,161 @@
+import { LiveElement } from "./element.js";
+import { formatValue, isNumeric } from "./format.js";
+import { labelOf, mainField, part, setState, setText, unitOf } from "./parts.js";
+import { HEIGHT, Tail, WIDTH, drawing } from "./tail.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+/** While it is seen, the line moves on also when nothing changes (ms). */
+const MOVE = 1000;
+/** Points that are asked for of the past. */
+const PAST = 200;
+
+/**
+ * One number of one row over the last seconds: its tail, live, as a small drawing, with its value.
+ *
+ *     <live-chart stream="pumps" pk="1" field="rpm" seconds="120"></live-chart>
+ */
+export class LiveChart extends LiveElement {
+  static observedAttributes = [...LiveElement.observedAttributes, "seconds", "history"];
+
+  #label = part("figcaption", "label");
+  #value = part("span", "value");
+  #unit = part("span", "unit");
+  #state = part("span", "state");
+  #range = document.createElement("span");
+  #area = document.createElementNS(SVG, "path");
+  #line = document.createElementNS(SVG, "path");
+  #end = document.createElementNS(SVG, "path");
+  /** @type {Tail | null} */
+  #tail = null;
+  #timer = 0;
+
+  constructor() {
+    super();
+    const figure = part("figure", "figure");
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("part", "chart");
+    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    svg.setAttribute("preserveAspectRatio", "none");
+    svg.setAttribute("aria-hidden", "true");
+    for (const [path, name] of /** @type {const} */ ([[this.#area, "area"], [this.#line, "line"], [this.#end, "end"]])) {
+      path.setAttribute("part", name);
+      svg.append(path);
+    }
+    this.#range.className = "unseen";
+    const now = document.createElement("span");
+    now.append(this.#value, this.#unit, this.#state, this.#range);
+    figure.append(this.#label, now, svg);
+    this.root.append(figure);
+  }
+
+  connectedCallback() {
+    this.restarted();
+    super.connectedCallback();
+    this.#timer = window.setInterval(() => document.visibilityState === "visible" && this.update(), MOVE);
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    window.clearInterval(this.#timer);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string | null} before
+   * @param {string | null} now
+   */
+  attributeChangedCallback(name, before, now) {
+    if (this.here && before !== now && (name === "seconds" || name === "history")) this.restarted();
+    super.attributeChangedCallback(name, before, now);
+  }
+
+  restarted() {
+    this.#tail = new Tail(this.#span);
+    this.took();
+    void this.#ask(this.#tail);
+  }
+
+  stood() {
+    // While there is no connection nothing is known of the value; back, it is again what it is.
+    if (this.live) this.took();
+    else if (this.rows.size > 0) this.#tail?.push(Date.now(), null);
+  }
+
+  took() {
+    const value = this.#number();
+    if (value !== null) this.#tail?.push(Date.now(), value);
+    else if (this.live) this.#tail?.push(Date.now(), null);
+  }
+
+  get #span() {
+    const seconds = Number(this.getAttribute("seconds") ?? 120);
+    return (seconds > 0 ? seconds : 120) * 1000;
+  }
+
+  get #field() {
+    return this.getAttribute("field") ?? mainField(this.row);
+  }
+
+  /** @returns {number | null} */
+  #number() {
+    const value = this.row?.[this.#field];
+    if (typeof value === "boolean") return Number(value);
+    return isNumeric(value) ? Number(value) : null;
+  }
+
+  /**
+   * The past, where the page knows who tells it.
+   *
+   * @param {Tail} tail
+   */
+  async #ask(tail) {
+    const address = this.getAttribute("history");
+    if (!address) return;
+    const url = new URL(address, document.baseURI);
+    url.searchParams.set("from", String((Date.now() - this.#span) / 1000));
+    url.searchParams.set("points", String(PAST));
+    try {
+      const response = await fetch(url);
+      if (!response.ok) return;
+      /** @type {{time: number[], last: unknown[]}} */
+      const { time, last } = await response.json();
+      tail.before(time.map((seconds, index) => ({ time: seconds * 1000, value: isNumeric(last[index]) ? Number(last[index]) : null })));
+      this.update();
+    } catch (error) {
+      console.warn(`The history at ${url.pathname} can't be had: ${error}`); // The tail goes on by itself.
+    }
+  }
+
+  /** @param {import("./look.js").Look} look */
+  draw(look) {
+    const format = this.getAttribute("format") ?? "";
+    const row = this.row;
+    if (row !== undefined && this.#number() === null && row[this.#field] !== null)
+      look = { state: "wrong", icon: "◆", word: this.#field in row ? `${this.#field} is no number` : `No field ${this.#field}` };
+    const now = Date.now();
+    const drawn = drawing(this.#tail?.points(now) ?? [], now, this.#span);
+    for (const [path, d] of /** @type {const} */ ([[this.#line, drawn.line], [this.#area, drawn.area], [this.#end, drawn.end]]))
+      if (path.getAttribute("d") !== d) path.setAttribute("d", d);
+    setText(this.#label, labelOf(this));
+    const value = row === undefined ? "" : formatValue(row[this.#field], format);
+    setText(this.#value, value);
+    setText(this.#unit, value && unitOf(this));
+    setState(this.#state, look);
+    const range = drawn.least === null || drawn.most === null ? "" : rangeOf(drawn.least, drawn.most, format, this.#span);
+    setText(this.#range, range);
+  }
+}
+
+/**
+ * What the drawing shows, in words.
+ *
+ * @param {number} least
+ * @param {number} most
+ * @param {string} format
+ * @param {number} span
+ */
+function rangeOf(least, most, format, span) {
+  const seconds = Math.round(span / 1000);
+  const time = seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
+  return `, from ${formatValue(least, format)} to ${formatValue(most, format)} in the last ${time}`;
+}

@@ -1,0 +1,39 @@
+import { standing } from "../standing.js";
+
+/**
+ * What an element says of itself beside its value. Pure.
+ *
+ * @typedef {"loading" | "live" | "stale" | "offline" | "refused" | "missing" | "wrong"} State
+ *     loading: nothing is known yet · stale: it hasn't changed for longer than it should · offline: what is shown is from
+ *     before · refused: not for this user · missing: there is no such row · wrong: the element's attributes are
+ *
+ * @typedef {{state: State, icon: string, word: string}} Look  Both are empty where there is nothing to say.
+ */
+
+/**
+ * @param {object} facts
+ * @param {{state: import("../socket.js").State, since: number}} facts.connection
+ * @param {{state: import("../stream.js").StreamState, loaded: boolean, error: (Error & {status?: number}) | null}} facts.stream
+ * @param {boolean} facts.there  Is the row there?
+ * @param {number | null} facts.staleSince  Since when it is; null: it isn't.
+ * @returns {Look}
+ */
+export function lookOf({ connection, stream, there, staleSince }) {
+  const stands = standing(connection, stream.state);
+  if (stands === "refused") {
+    const status = stream.error?.status ?? 0;
+    if (status === 401 || status === 403) return { state: "refused", icon: "⊘", word: status === 401 ? "Log in to see this" : "No permission" };
+    return { state: "wrong", icon: "◆", word: stream.error?.message ?? "Refused" };
+  }
+  if (stands === "reconnecting" || stands === "offline" || stands === "ended")
+    return { state: "offline", icon: "◆", word: `Offline since ${clock(connection.since)}` };
+  if (!stream.loaded) return { state: "loading", icon: "⟳", word: "Loading" };
+  if (!there) return { state: "missing", icon: "–", word: "Not there" };
+  if (staleSince !== null) return { state: "stale", icon: "◷", word: `Unchanged since ${clock(staleSince)}` };
+  return { state: "live", icon: "", word: "" };
+}
+
+/** @param {number} time */
+export function clock(time) {
+  return new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}

@@ -1,0 +1,29 @@
+/** The live admin's parts that need no browser. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { news } from "../../frontend/databinding/admin/news.js";
+import { peopleByRow } from "../../frontend/databinding/admin/presence.js";
+
+const rows = (states) => Object.entries(states).map(([pk, state]) => ({ pk, state }));
+
+test("a list as it was has no news", () => {
+  assert.equal(news(["1", "2"], ["1", "2"], rows({ 1: "here", 2: "here" })), "");
+});
+
+test("what came, left and was deleted is counted", () => {
+  const said = news(["1", "2", "3"], ["8", "9", "1"], rows({ 1: "here", 2: "left", 3: "deleted" }));
+  assert.equal(said, "2 new, 1 left the filter, 1 deleted");
+});
+
+test("what new ones push to the next page is no news of its own", () => {
+  assert.equal(news(["1", "2"], ["9", "1"], rows({ 1: "here", 2: "here" })), "1 new");
+});
+
+test("another order is said, not done", () => {
+  assert.equal(news(["1", "2"], ["2", "1"], rows({ 1: "here", 2: "here" })), "order changed");
+});
+
+test("people are shown once at each row, another window of one's own as that", () => {
+  const said = [{ row: "7", name: "Bo" }, { row: "7", name: "Bo" }, { row: "7", name: "Ana" }, { row: "", name: "Cy" }];
+  assert.deepEqual([...peopleByRow(said, "Ana")], [["7", ["Ana (you, in another window)", "Bo"]], ["", ["Cy"]]]);
+});

@@ -1,0 +1,117 @@
+/** The elements' parts that need no browser. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatValue, isNumeric } from "../../frontend/databinding/elements/format.js";
+import { lookOf } from "../../frontend/databinding/elements/look.js";
+import { compare, membership } from "../../frontend/databinding/elements/members.js";
+import { mainField } from "../../frontend/databinding/elements/parts.js";
+import { drawing, Tail } from "../../frontend/databinding/elements/tail.js";
+
+test("values are shown by their kind", () => {
+  const shown = [1482, -5, 0, true, false, "on", null, undefined, "", [1, 2], { a: 1 }, "12.50"].map((value) => formatValue(value));
+  assert.deepEqual(shown, ["1,482", "−5", "0", "Yes", "No", "on", "–", "–", "–", "[1,2]", '{"a":1}', "12.50"]);
+});
+
+test("a format says how", () => {
+  for (const [value, format, text] of [
+    [1.5, "number:2", "1.50"], ["12.5", "number:1", "12.5"], [1482, "number", "1,482"], ["abc", "number:2", "abc"],
+    [42, "percent", "42%"], [42.25, "percent:1", "42.3%"], [512, "bytes", "512 B"], [1536, "bytes", "1.5 KiB"],
+    [-(2 ** 40), "bytes", "−1.0 TiB"], [5, "text", "5"], ["nonsense", "date", "nonsense"], [5, "no-such", "5"],
+  ]) assert.equal(formatValue(value, format), text, `${value} as ${format}`);
+});
+
+test("a date is that day in every time zone", () => {
+  assert.match(formatValue("2026-11-26", "date"), /26/);
+  assert.match(formatValue("2026-11-26T09:30:00Z", "datetime"), /2026.*:30:00/);
+});
+
+test("Django's texts of decimals are numbers, other texts are not", () => {
+  assert.deepEqual([1, "1.50", "-3", "", " ", "1,5", "abc", null, true].map(isNumeric), [true, true, true, false, false, false, false, false, false]);
+});
+
+test("the main field is value, or the first number, or the first", () => {
+  assert.equal(mainField({ name: "a", n: 1, value: "x" }), "value");
+  assert.equal(mainField({ name: "a", n: 1 }), "n");
+  assert.equal(mainField({ name: "a" }), "name");
+  assert.equal(mainField(undefined), "");
+});
+
+const live = { state: "live", since: 0 };
+const stream = { state: "live", loaded: true, error: null };
+
+test("how an element stands has an icon and a word, but where all is well", () => {
+  const facts = { connection: live, stream, there: true, staleSince: null };
+  assert.deepEqual(lookOf(facts), { state: "live", icon: "", word: "" });
+  const others = [
+    [{ stream: { ...stream, state: "subscribing", loaded: false } }, "loading", "Loading"],
+    [{ connection: { state: "offline", since: 0 } }, "offline", "Offline since"],
+    [{ connection: { state: "reconnecting", since: 0 } }, "offline", "Offline since"],
+    [{ connection: { state: "closed", since: 0 } }, "offline", "Offline since"],
+    [{ stream: { ...stream, state: "refused", error: { status: 401 } } }, "refused", "Log in to see this"],
+    [{ stream: { ...stream, state: "refused", error: { status: 403 } } }, "refused", "No permission"],
+    [{ stream: { ...stream, state: "refused", error: { status: 404, message: "There is no such stream." } } }, "wrong", "There is no such stream."],
+    [{ there: false }, "missing", "Not there"],
+    [{ staleSince: 0 }, "stale", "Unchanged since"],
+  ];
+  for (const [differing, state, word] of others) {
+    const look = lookOf({ ...facts, ...differing });
+    assert.equal(look.state, state);
+    assert.ok(look.word.startsWith(word), look.word);
+    assert.notEqual(look.icon, "");
+  }
+});
+
+test("what stood before the first connection is not called offline until it fails", () => {
+  const facts = { connection: { state: "connecting", since: 0 }, stream: { ...stream, state: "idle" }, there: true, staleSince: null };
+  assert.equal(lookOf(facts).state, "live");
+});
+
+test("a tail forgets what is older than its span, but what held into it", () => {
+  const tail = new Tail(100);
+  for (const [time, value] of [[0, 1], [50, 2], [60, 2], [140, 3], [230, 4]]) tail.push(time, value);
+  assert.deepEqual(tail.points(230), [{ time: 50, value: 2 }, { time: 140, value: 3 }, { time: 230, value: 4 }]);
+});
+
+test("a tail keeps so many points at most", () => {
+  const tail = new Tail(1e9, 3);
+  for (let n = 0; n < 9; n++) tail.push(n, n);
+  assert.deepEqual(tail.points(9).map(({ value }) => value), [6, 7, 8]);
+});
+
+test("what was before goes before what came in", () => {
+  const tail = new Tail(1000);
+  tail.push(500, 5);
+  tail.before([{ time: 100, value: 1 }, { time: 600, value: 9 }]);
+  assert.deepEqual(tail.points(700).map(({ value }) => value), [1, 5]);
+});
+
+test("a tail begins with something", () => {
+  const tail = new Tail(1000);
+  tail.push(1, null);
+  assert.deepEqual(tail.points(1), []);
+});
+
+test("a drawing goes in steps to now, and is broken where nothing is known", () => {
+  const points = [{ time: 0, value: 0 }, { time: 50, value: 10 }];
+  const { line, end, least, most } = drawing(points, 100, 100);
+  assert.deepEqual([line, end, least, most], ["M3 37H100V3H197", "M197 3h0", 0, 10]);
+  const broken = [{ time: 0, value: 0 }, { time: 25, value: null }, { time: 50, value: 10 }];
+  assert.equal(drawing(broken, 100, 100).line, "M3 37H51.5M100 3H197");
+  const lost = [{ time: 0, value: 5 }, { time: 50, value: null }];
+  assert.deepEqual([drawing(lost, 100, 100).line, drawing(lost, 100, 100).end], ["M3 20H100", ""]);
+  assert.deepEqual(drawing([], 100, 100), { line: "", area: "", end: "", least: null, most: null });
+});
+
+test("rows are ordered by fields, the key last", () => {
+  const rows = [[1, { a: 2, b: "x" }], [2, { a: 1, b: "y" }], [3, { a: 2, b: "x10" }], [4, { a: 2, b: "x9" }]];
+  const keys = (order) => [...rows].sort(compare(order)).map(([pk]) => pk);
+  assert.deepEqual(keys(""), [1, 2, 3, 4]);
+  assert.deepEqual(keys("-a b"), [1, 4, 3, 2]);
+  assert.deepEqual(keys("a,-b"), [2, 3, 4, 1]);
+});
+
+test("a table's news are told in words", () => {
+  assert.equal(membership([1, 2], [1, 2]), "");
+  assert.equal(membership([1, 2], [2, 3, 4]), "2 new, 1 left");
+  assert.equal(membership([1, 2], [2, 1]), "order changed");
+});
