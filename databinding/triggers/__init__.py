@@ -196,6 +196,7 @@ def uninstall(alias: str) -> None:
         return
     dialect = _DIALECTS[connection.vendor]
     dialect.replace(connection, drop=tuple(dialect.installed(connection)), create=[])
+    dialect.tidy(connection)
 
 
 def loosen_before_migrate(
@@ -234,6 +235,7 @@ def install_after_migrate(
         return
     try:
         found = install(using)
+        _DIALECTS[connection.vendor].tidy(connection)
     except DatabaseError as error:
         tables = ", ".join(refused(using))
         raise CommandError(

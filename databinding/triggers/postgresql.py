@@ -250,8 +250,10 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
     """Drop and create triggers, with their functions, in one transaction."""
     quote = connection.ops.quote_name
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        drop = list(drop)
+        schema = _schema(connection) if drop else ""
         for name in drop:
-            cursor.execute(f"DROP FUNCTION IF EXISTS {_schema(connection)}.{quote(name)}() CASCADE")
+            cursor.execute(f"DROP FUNCTION IF EXISTS {schema}.{quote(name)}() CASCADE")
         for statement in create:
             cursor.execute(statement)
 
@@ -282,6 +284,25 @@ def loosen(connection: BaseDatabaseWrapper) -> None:
                     f"$databinding$ BEGIN INSERT INTO {journal} (model, key, tag) "
                     f"SELECT '{bound}', NULL, {_TAG}; RETURN NULL; END $databinding$"
                 )
+
+
+def tidy(connection: BaseDatabaseWrapper) -> None:
+    """Drop the functions of ours whose triggers went with their tables."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(
+            r"""
+            SELECT format('%%I.%%I', schema.nspname, function.proname)
+            FROM pg_proc AS function
+            JOIN pg_namespace AS schema ON schema.oid = function.pronamespace
+            JOIN pg_class AS journal ON journal.relnamespace = schema.oid
+            WHERE journal.oid = to_regclass(%s) AND function.proname LIKE 'databinding\_%%'
+                AND function.prorettype = 'trigger'::regtype
+                AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = function.oid)
+            """,
+            [connection.ops.quote_name(JournalEntry._meta.db_table)],
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP FUNCTION {name}()")
 
 
 def refused(connection: BaseDatabaseWrapper, tables: Mapping[str, Table]) -> list[str]:

@@ -278,6 +278,10 @@ def loosen(connection: BaseDatabaseWrapper) -> None:
                 )
 
 
+def tidy(connection: BaseDatabaseWrapper) -> None:
+    """Nothing is left of triggers whose tables are gone."""
+
+
 def refused(connection: BaseDatabaseWrapper, tables: Mapping[str, Table]) -> list[str]:
     """SQLite knows no rights."""
     return []

@@ -396,6 +396,25 @@ def test_a_type_whose_operators_are_out_of_reach(as_it_was, make):
     assert keys() == set()
 
 
+@pytest.mark.postgresql
+def test_no_function_outlives_its_table(make):
+    """What a table's triggers did stays behind when it is dropped, until `migrate`."""
+
+    def functions():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_proc WHERE proname LIKE 'databinding_%thing%'")
+            return cursor.fetchone()[0]
+
+    make("thing", "id integer PRIMARY KEY")
+    bind(model_of("thing"))
+    assert functions() == 4
+    execute("DROP TABLE thing", "CREATE TABLE thing (id integer)")
+    registry.pop()
+    assert functions() == 4
+    call_command("migrate", verbosity=0)
+    assert functions() == 0
+
+
 # Rights
 
 
