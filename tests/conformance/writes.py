@@ -75,6 +75,7 @@ def write(section, name, *, only=None):
     return add
 
 
+@transaction.atomic
 def begin():
     """The rows that there are before each write."""
     for model in (Note.tags.through, *reversed(MODELS)):
