@@ -25,7 +25,7 @@ class MessageBinding(OfRoom, WebsocketBinding):
     order_by = ["-timestamp"]
     limit = 50
     max_limit = 1000
-    throttle_classes = [throttles.Sending, throttles.SendingOfAddress]
+    throttle_classes = [throttles.Sending, throttles.SendingOfAddress, throttles.Reading]
 
     def has_permission(self, user, action, pk):
         return action in ("subscribe", "list", "retrieve", "create")
@@ -35,7 +35,7 @@ class PresenceBinding(OfRoom, WebsocketBinding):
     model = Presence
     stream = "presence"
     fields = ["handle"]
-    throttle_classes = [throttles.Renewing, throttles.RenewingOfAddress]
+    throttle_classes = [throttles.Renewing, throttles.RenewingOfAddress, throttles.Reading]
 
     def has_permission(self, user, action, pk):
         return action in ("subscribe", "list", "retrieve", "here")

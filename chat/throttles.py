@@ -30,3 +30,8 @@ class Renewing(OfPage, ActionThrottle):
 class RenewingOfAddress(ActionThrottle):
     actions, rate = ("here",), "1200/min"
     detail = "Too many come and go from where you are."
+
+
+class Reading(ActionThrottle):
+    actions, rate = ("list", "retrieve"), "30/sec"
+    detail = "You ask more often than others can."

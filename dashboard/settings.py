@@ -8,6 +8,7 @@ CSRF_TRUSTED_ORIGINS  comma-separated, `https://…`, behind a proxy that ends T
 HTTPS           on where browsers come by TLS: cookies go only there, HSTS; off by default
 HSTS_SUBDOMAINS  on if all hosts below this one's name come by TLS, too; off by default
 TRUSTED_PROXIES  how many proxies in front write X-Forwarded-For; none by default
+ASKING_RATE     requests for values of one user or address, in each process; 30/sec by default
 DATABASE_URL    a file db.sqlite3 in the checkout by default
 REDIS_URL       the channel layer that carries doorbells between hosts; none by default
 METRICS_TOKEN   what a scraper of /metrics brings; without one nobody is served
@@ -142,7 +143,10 @@ DATABINDING = {
 
 # Who is limited by address is so by the same one, at every door.
 
-REST_FRAMEWORK = {"NUM_PROXIES": TRUSTED_PROXIES}
+REST_FRAMEWORK = {
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "DEFAULT_THROTTLE_RATES": {"asking": env.str("ASKING_RATE", default="30/sec") or None},
+}
 
 # The page that describes REST comes from here, not from another host.
 

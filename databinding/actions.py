@@ -30,7 +30,7 @@ from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position, column
 from databinding.locks import wait_at_most
-from databinding.refusals import Answer, Changed, invalid
+from databinding.refusals import Answer, Changed, invalid, refuse
 
 #: Rows that are read at once for a list, at most.
 _PAGE = 2_000
@@ -234,9 +234,7 @@ class Actions:
         partial = instance is not None and not whole
         serializer = serializer_class(instance, data=data, partial=partial)
         known = {*serializer.fields, *self.binding.extra_names()}
-        unknown = {name: ["There is no such field."] for name in data if name not in known}
-        if unknown:
-            raise exceptions.ValidationError(unknown)
+        refuse((name for name in data if name not in known), "There is no such field.")
         writable = self.binding().writable_fields(self.user)
         if writable is not None:
             self._keep(serializer, frozenset(writable), data)
@@ -270,9 +268,7 @@ class Actions:
             return
         if not isinstance(expect, Mapping):
             raise exceptions.ValidationError({"expect": ["This must be an object."]})
-        unknown = {name: ["There is no such field."] for name in expect if name not in answer.data}
-        if unknown:
-            raise exceptions.ValidationError(unknown)
+        refuse((name for name in expect if name not in answer.data), "There is no such field.")
         if any(answer.data[name] != value for name, value in expect.items()):
             raise Changed(answer)
 

@@ -76,7 +76,7 @@ def _valid(binding: Binding, said: Mapping[str, Any]) -> Mapping[str, Any]:
     known = () if serializer is None else serializer.fields
     unknown = [name for name in said if name not in known]
     if unknown:
-        names = ", ".join(sorted(unknown))
+        names = ", ".join(name[:100] for name in sorted(unknown)[:20])
         raise exceptions.ValidationError([f"This stream has no such parameter: {names}."])
     if serializer is None:
         return {}

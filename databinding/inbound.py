@@ -26,7 +26,7 @@ from databinding.actions import Actions
 from databinding.binding import Binding
 from databinding.difference import Key
 from databinding.identity import current_user
-from databinding.refusals import Changed, as_api_exception
+from databinding.refusals import Changed, as_api_exception, refuse
 
 logger = logging.getLogger("databinding")
 
@@ -222,10 +222,7 @@ class BindingConsumer(AsyncAPIConsumer):
 
 
 def _refuse(unknown: Mapping[str, Any]) -> None:
-    if unknown:
-        raise exceptions.ValidationError(
-            {name: ["This action has no such parameter."] for name in unknown}
-        )
+    refuse(unknown, "This action has no such parameter.")
 
 
 _consumers: dict[type[Binding], type[BindingConsumer]] = {}

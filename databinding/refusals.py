@@ -8,6 +8,8 @@ APIException               (Django REST framework's) an answer with a status
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -54,6 +56,17 @@ class DatabaseAway(exceptions.APIException):
 
     status_code = 503
     default_detail = "The database is away or busy; try again."
+
+
+#: Names that one answer refuses at most, and their letters: a client may send thousands.
+_MOST_NAMES, _MOST_LETTERS = 20, 100
+
+
+def refuse(names: Iterable[str], sentence: str) -> None:
+    """Raises `ValidationError` with this sentence by each of the names, if there are any."""
+    told = [name[:_MOST_LETTERS] for name in islice(names, _MOST_NAMES)]
+    if told:
+        raise exceptions.ValidationError({name: [sentence] for name in told})
 
 
 def as_api_exception(exc: Exception) -> exceptions.APIException | None:

@@ -3,6 +3,7 @@
 from databinding.websockets import WebsocketBinding
 
 from .models import BooleanValue, FloatValue, IntegerValue, TextValue
+from .throttles import Asking
 
 #: The model permission that each write asks for; every other action only reads.
 WRITES = {"create": "add", "update": "change", "delete": "delete"}
@@ -11,6 +12,7 @@ WRITES = {"create": "add", "update": "change", "delete": "delete"}
 class ValueBinding(WebsocketBinding):
     """Anyone may read; only active staff with the model permission may write."""
 
+    throttle_classes = [Asking]
     search_fields = ["name"]
     filterset_fields = {"name": ["exact"], "value": ["exact", "gte", "lte"]}
     ordering_fields = ["name", "value"]
