@@ -236,10 +236,12 @@ def _keywords_of(function: Callable[..., Any]) -> frozenset[str] | None:
 
 def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The scope that a websocket of this page would have; `kwargs` are its route's."""
+    address = request.META.get("REMOTE_ADDR")
     return {
         "type": "websocket",
         "path": request.path,
         "headers": getattr(request, "scope", {}).get("headers", []),
+        "client": (address, 0) if address else None,
         "user": request.user,
         "session": getattr(request, "session", None),
         "url_route": {"args": (), "kwargs": dict(kwargs)},

@@ -201,6 +201,7 @@ async def test_rest_asks_the_same(monkeypatch, ana):
 
     class Unlocked(permissions.BasePermission):
         def has_permission(self, request, view):
+            assert request.META["REMOTE_ADDR"] == "127.0.0.1"
             return view.action != "list"
 
         def has_object_permission(self, request, view, obj):
