@@ -505,8 +505,11 @@ def check_triggers(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
             continue
         if not journal.exists(alias):
             continue  # Not migrated yet; migrate installs them.
+        try:
+            found = triggers.drift(alias)
+        except FieldDoesNotExist:
+            continue  # databinding.E002
         errors += _check_views(alias)
-        found = triggers.drift(alias)
         if found:
             named = "; ".join(
                 f"{kind}: {', '.join(names)}" for kind, names in found._asdict().items() if names

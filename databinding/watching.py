@@ -87,11 +87,21 @@ class Watch(NamedTuple):
         return _BY not in self.label
 
 
-def watches(alias: str) -> list[Watch]:
-    """What the bindings of this database depend on, each table and value once."""
+def watches(alias: str, *, leniently: bool = False) -> list[Watch]:
+    """What the bindings of this database depend on, each table and value once.
+
+    Raises what a binding's fields or serializer raise; `leniently` that one is passed over.
+    """
     found: dict[tuple[Any, ...], Watch] = {}
     for binding in bindings_of(alias):
-        for watch in watches_of(binding):
+        try:
+            its = list(watches_of(binding))
+        except Exception as error:
+            if not leniently:
+                raise
+            logger.error("%s can't be followed: %s", binding.__qualname__, error)
+            continue
+        for watch in its:
             known = found.setdefault(watch[:3], watch)
             fields = None
             if known.fields is not None and watch.fields is not None:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from dashboard.consumers import Demultiplexer as Dashboard
 from databinding import capture, doorbell, triggers
+from databinding.checks import check_bindings, check_triggers
 from databinding.models import JournalEntry
+from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client
 from tests.databinding.journalled import journalled
 from tests.databinding.programs import other_program
@@ -154,6 +156,20 @@ def test_deletes_of_other_models_stay_fast():
     collector = Collector(using="default")
     assert collector.can_fast_delete(Session.objects.all())
     assert not collector.can_fast_delete(IntegerValue.objects.all())
+
+
+def test_a_binding_with_a_mistake_is_left_to_the_checks(registry_as_it_was, caplog):
+    """Listening to signals fails of no binding's mistake: checks name it, and saves go on."""
+
+    class MistakenBinding(WebsocketBinding):
+        model = IntegerValue
+        fields = ["no such field"]
+
+    capture.connect()
+    assert "MistakenBinding can't be followed" in caplog.text
+    assert "databinding.E002" in {error.id for error in check_bindings()}
+    assert check_triggers(databases=["default"]) == []
+    assert journalled(write) == {("talk.integervalue", str(IntegerValue.objects.get().pk))}
 
 
 # The doorbell
