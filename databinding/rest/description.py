@@ -169,6 +169,15 @@ class ResourceSchema(AutoSchema):
             found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, response=codes))
         return found
 
+    def _map_serializer_field(
+        self, field: Any, direction: Any, bypass_extensions: bool = False
+    ) -> Any:
+        mapped: Any = super()._map_serializer_field
+        schema = mapped(field, direction, bypass_extensions)
+        if isinstance(field, serializers.ManyRelatedField) and not field.allow_empty:
+            return schema if direction == "response" else {**schema, "minItems": 1}
+        return schema
+
     def _get_format_parameters(self) -> list[Any]:
         return []  # For browsers; programs say what they accept in the header.
 

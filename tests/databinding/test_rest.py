@@ -754,6 +754,8 @@ def test_the_description_has_the_addresses_that_were_asked(client):
         "readOnly": True,
     }
     assert schemas["MessageRequest"]["properties"]["text"]["maxLength"] == 200
+    assert schemas["MessageRequest"]["properties"]["tags"]["minItems"] == 1
+    assert "minItems" not in schemas["Message"]["properties"]["tags"]
     assert "shout" in schemas["Member"]["properties"]
     assert document["paths"]["/shapes/1-2/closed/"]["get"]["security"] == [
         {"tokenAuth": []},

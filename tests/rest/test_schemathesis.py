@@ -15,8 +15,8 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
-from tests.shapes.models import Room
-from values.models import IntegerValue
+from tests.shapes.models import Account, Child, Message, Room
+from values.models import BooleanValue, FloatValue, IntegerValue
 
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "5")
 SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "20")
@@ -44,10 +44,16 @@ def schemathesis(address, folder, *arguments):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.fixture(autouse=True)
+def from_one_on(django_db_reset_sequences):
+    """Rows have the keys that are tried most."""
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["staff", "nobody"])
 def test_the_projects_values(start_server, known, tmp_path):
     """The dashboard's resources, for who may write and for who may not."""
-    IntegerValue.objects.create(name="pump", value=1)
+    for model, value in ((IntegerValue, 1), (FloatValue, 0.5), (BooleanValue, True)):
+        model.objects.create(name="pump", value=value)
     server = start_server("uvicorn")
     user = User.objects.create(username="ana", is_staff=True, is_superuser=True)
     token = Token.objects.create(user=user)
@@ -59,7 +65,11 @@ def test_the_projects_values(start_server, known, tmp_path):
 def test_rows_of_every_shape(start_server, tmp_path):
     """Keys and values of all types, relations, members and a stream that grants nothing."""
     for name in ("one", "two"):
-        Room.objects.create(name=name)
+        room = Room.objects.create(name=name)
+        for text in "ab":
+            Message.objects.create(room=room, text=text).tags.create(name=text)
+    Child.objects.create(title="a")
+    Account.objects.create()
     server = start_server("uvicorn", settings="tests.rest.settings")
     rooms = "-".join(str(room.pk) for room in Room.objects.all())
     schemathesis(f"{server.url}/rooms/{rooms}/schema/", tmp_path)
