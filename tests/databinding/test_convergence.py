@@ -14,6 +14,8 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from databinding.binding import registry
+from databinding.refreshes import Refreshes
 from databinding.testing import BrokenRule, Copy, rows_of
 from tests.databinding.clients import PATIENCE, Client
 from tests.shapes import writes
@@ -41,7 +43,7 @@ WRITES = {write.__name__: write for write in writes.WRITES}
 class Reader:
     """A client that can stall (it takes nothing), withhold acknowledgements, drop and resume."""
 
-    def __init__(self, rooms, window):
+    def __init__(self, rooms, window, *, ruled=True):
         self.rooms = rooms
         self.groups = frozenset({"named", "accounts", *(f"room-{room}" for room in rooms)})
         self.window = window
@@ -49,7 +51,8 @@ class Reader:
         self.room = rooms[1] if len(rooms) == len(writes.ROOMS) else None
         self.client = None
         self.copies = {
-            stream: Copy(invariants, self.groups) for stream, (_, invariants) in STREAMS.items()
+            stream: Copy(invariants if ruled else (), self.groups)
+            for stream, (_, invariants) in STREAMS.items()
         }
         self.reading = asyncio.Event()
 
@@ -136,9 +139,9 @@ steps = st.lists(
 )
 
 
-async def run(program, window, patience=PATIENCE):
+async def run(program, window, patience=PATIENCE, *, ruled=True):
     await in_database(writes.reset)()
-    readers = [Reader(rooms, window) for rooms in CLIENTS]
+    readers = [Reader(rooms, window, ruled=ruled) for rooms in CLIENTS]
     try:
         for reader in readers[:3]:
             await reader.connect()
@@ -187,3 +190,21 @@ def test_every_copy_ends_as_the_database(limits, transactional_db):
             asyncio.run(run(program, window))
 
     converges()
+
+
+def test_every_copy_heals(by_signals, monkeypatch):
+    """Under signals, which see half of the writes, every client comes to hold what the database
+    holds, by `refresh_every`. (On the way there what changed together may be seen torn.)"""
+    for binding in registry:
+        monkeypatch.setattr(binding, "refresh_every", 0.02)
+    monkeypatch.setattr(Refreshes, "SHARE", 0.5)
+    monkeypatch.setattr(Refreshes, "LOOK", 0)
+
+    @settings(PROGRAMS, max_examples=15)
+    @given(program=steps, window=WINDOWS)
+    def heals(program, window):
+        note(f"{len(program)} steps")
+        with override_settings(DATABINDING={"CAPTURE": "signals", "PASS_PAUSE": 0.005}):
+            asyncio.run(run(program, window, ruled=False))
+
+    heals()
