@@ -266,7 +266,9 @@ async def test_an_outage_is_said_and_made_good(server, open_admin, ana, tasks):
 async def test_who_may_not_see_the_list_learns_nothing(server, open_page, open_admin, ana, tasks):
     """The stream asks the admin's own permission; a row that get_queryset hides isn't rendered."""
     bo = await sync_to_async(User.objects.create_user)("bo", is_staff=True)
-    permission = await Permission.objects.aget(codename="view_person")
+    permission = await Permission.objects.aget(
+        content_type__app_label="office", codename="view_person"
+    )
     await bo.user_permissions.aadd(permission)
     page = await open_page(server.url + "/admin/office/person/", user=bo)
     said = await page.evaluate(

@@ -62,7 +62,9 @@ async def client_of(user):
 @pytest.fixture
 def staff():
     staff = User.objects.create_user("ana", first_name="Ana", is_staff=True)
-    staff.user_permissions.add(Permission.objects.get(codename="view_task"))
+    staff.user_permissions.add(
+        Permission.objects.get(content_type__app_label="office", codename="view_task")
+    )
     return staff
 
 
@@ -158,7 +160,9 @@ async def test_nobody_asks_who_is_elsewhere(staff, task):
         assert said["response_status"] == 403
     browser = Browser()
     await in_database(browser.force_login)(other)
-    person = await in_database(Permission.objects.get)(codename="view_task")
+    person = await in_database(Permission.objects.get)(
+        content_type__app_label="office", codename="view_task"
+    )
     await in_database(other.user_permissions.add)(person)
     await in_database(browser.post)("/admin/office/task/live/gone/", {"key": KEY})
     assert await Presence.objects.acount() == 1

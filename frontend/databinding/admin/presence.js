@@ -79,7 +79,8 @@ export class Presence {
     const people = peopleByRow(rows, this.#page.user);
     this.#draw(people);
     const here = this.#page.kind === "form" ? (people.get(this.#page.pk ?? "") ?? []) : [...people.values()].flat();
-    this.#bar.people([...new Set(here)].sort());
+    // One's own other windows are said at their rows alone.
+    this.#bar.people([...new Set(here)].filter((name) => this.#page.kind === "form" || !name.startsWith(`${this.#page.user} (`)).sort());
   }
 }
 
