@@ -211,10 +211,13 @@ TIME_ZONE = "UTC"
 # name, so a browser asks about each at every load (304 when unchanged) and never mixes versions.
 
 STATIC_URL = "static/"
+CHARTS = BASE_DIR / "frontend" / "node_modules" / "uplot" / "dist"
 STATICFILES_DIRS = [
     ("databinding", BASE_DIR / "frontend" / "databinding"),
     ("dashboard", BASE_DIR / "frontend" / "dashboard"),
     ("chat", BASE_DIR / "frontend" / "chat"),
+    # Installed by npm; without it the page shows the numbers alone.
+    *([("uplot", CHARTS)] if CHARTS.is_dir() else []),
 ]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 0

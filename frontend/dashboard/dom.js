@@ -47,3 +47,13 @@ export function instantiate(id) {
   const content = /** @type {DocumentFragment} */ (document.importNode(template.content, true));
   return /** @type {HTMLElement} */ (content.firstElementChild);
 }
+
+/**
+ * What the page was served with as JSON under that id, or null.
+ *
+ * @param {string} id
+ * @returns {any}
+ */
+export function embedded(id) {
+  return JSON.parse(document.getElementById(id)?.textContent ?? "null");
+}

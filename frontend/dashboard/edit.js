@@ -1,5 +1,5 @@
 /**
- * The edit of one number: desired beside confirmed. Pure; the tile draws it.
+ * The edit of one value: desired beside confirmed. Pure; the tile draws it.
  *
  *     idle ── begin ──▶ editing ── submit ──▶ pending ◀── queue ──▶ queued
  *                          ▲                     ├── confirm ──▶ idle
@@ -7,16 +7,17 @@
  *                          │                     └── conflict ─▶ conflict ── mine ──▶ pending
  *                          └──────────────────────────────────────┴─ begin / dismiss
  *
- * Queued is pending without a connection. A change from elsewhere never touches it: the number beside it is the store's.
+ * Queued is pending without a connection. A change from elsewhere never touches it: the value beside it is the store's.
  *
+ * @typedef {import("./kinds.js").Value} Value
  * @typedef {"idle" | "editing" | "pending" | "queued" | "failed" | "conflict"} EditState
  */
 export class Edit {
   /** @type {EditState} */
   state = "idle";
-  /** The number that was confirmed when editing began. @type {number | null} */
+  /** The value that was confirmed when editing began. @type {Value | null} */
   base = null;
-  /** The number that was submitted. @type {number | null} */
+  /** The value that was submitted. @type {Value | null} */
   desired = null;
   /** Why it failed. */
   message = "";
@@ -26,14 +27,14 @@ export class Edit {
     return this.state === "pending" || this.state === "queued";
   }
 
-  /** @param {number} confirmed */
+  /** @param {Value} confirmed */
   begin(confirmed) {
     this.state = "editing";
     this.base = confirmed;
     this.message = "";
   }
 
-  /** @param {number} desired */
+  /** @param {Value} desired */
   submit(desired) {
     this.state = "pending";
     this.desired = desired;

@@ -12,6 +12,27 @@ export function formatNumber(value) {
   return typeof value === "number" ? numbers.format(value).replace("-", MINUS) : "–";
 }
 
+/** @type {Map<string, Intl.NumberFormat>} */
+const decimals = new Map();
+
+/**
+ * With so many decimals, always.
+ *
+ * @param {unknown} value
+ * @param {number} digits
+ * @param {"auto" | "exceptZero"} [sign]
+ */
+export function formatDecimal(value, digits, sign = "auto") {
+  if (typeof value !== "number") return "–";
+  const key = `${digits} ${sign}`;
+  let numbers = decimals.get(key);
+  if (numbers === undefined) {
+    numbers = new Intl.NumberFormat(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: sign });
+    decimals.set(key, numbers);
+  }
+  return numbers.format(value).replace("-", MINUS);
+}
+
 /** @param {number} value */
 export function formatDelta(value) {
   return signed.format(value).replace("-", MINUS);
@@ -68,4 +89,28 @@ export function parseWhole(text) {
  */
 export function whyNotWhole(text) {
   return WHOLE.test(plain(text)) ? "That number is too large." : "Enter a whole number.";
+}
+
+/** What stands before the decimals here; a point is taken for one, too. */
+const point = numbers.formatToParts(1.5).find(({ type }) => type === "decimal")?.value ?? ".";
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i;
+
+/**
+ * A number as somebody typed it, or null if it is none.
+ *
+ * @param {string} text
+ */
+export function parseDecimal(text) {
+  const written = plain(text).replace(point, ".");
+  const value = Number(written);
+  return DECIMAL.test(written) && Number.isFinite(value) ? value : null;
+}
+
+/**
+ * What to say of a text that `parseDecimal` can't read.
+ *
+ * @param {string} text
+ */
+export function whyNotDecimal(text) {
+  return DECIMAL.test(plain(text).replace(point, ".")) ? "That number is too large." : "Enter a number.";
 }

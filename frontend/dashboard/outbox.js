@@ -1,6 +1,6 @@
 import { announce } from "./announce.js";
 import { find, instantiate, setText } from "./dom.js";
-import { formatNumber } from "./format.js";
+import { format } from "./kinds.js";
 import { reason } from "./reason.js";
 
 /**
@@ -11,7 +11,7 @@ import { reason } from "./reason.js";
  */
 export class OutboxPanel {
   #outbox;
-  #stream;
+  #streams;
   #panel = find(document, "#outbox");
   #list = find(document, "#outbox-list");
   /** @type {Map<Write, HTMLElement>} */
@@ -21,11 +21,11 @@ export class OutboxPanel {
 
   /**
    * @param {import("../databinding/outbox.js").Outbox} outbox
-   * @param {import("../databinding/stream.js").Stream} stream  Whose rows have the names.
+   * @param {Record<string, import("../databinding/stream.js").Stream>} streams  Whose rows have the names.
    */
-  constructor(outbox, stream) {
+  constructor(outbox, streams) {
     this.#outbox = outbox;
-    this.#stream = stream;
+    this.#streams = streams;
     outbox.on("change", () => this.draw());
     outbox.on("refused", ({ write, error }) => {
       if (write.action === "update") return;
@@ -98,10 +98,13 @@ export class OutboxPanel {
   }
 
   /** @param {Write} write */
-  #describe({ action, pk, data, base }) {
-    const name = pk === null ? data.name : this.#stream.rows.get(pk)?.name ?? pk;
-    if (action === "create") return `Add ${name} = ${formatNumber(data.value)}`;
+  #describe({ stream, action, pk, data, base }) {
+    const row = pk === null ? data : this.#streams[stream]?.rows.get(pk);
+    const kind = /** @type {import("./kinds.js").KindName} */ (stream);
+    const shown = (/** @type {unknown} */ value) => format(kind, value, row ?? {});
+    const name = row?.name ?? pk;
+    if (action === "create") return `Add ${name} = ${shown(data.value)}`;
     if (action === "delete") return `Delete ${name}`;
-    return `${name}: ${formatNumber(base?.value)} → ${formatNumber(data.value)}`;
+    return `${name}: ${shown(base?.value)} → ${shown(data.value)}`;
   }
 }

@@ -1,7 +1,8 @@
 /**
  * SVG paths of a sparkline. A value holds until it changes, so the line goes in steps. Pure.
  *
- * @typedef {{line: string, area: string, end: string}} Paths
+ * @typedef {{line: string, area: string, end: string, warn: string, critical: string}} Paths
+ * @typedef {Record<"warn" | "critical", (number | null | undefined)[]>} Thresholds
  */
 
 /** The drawing's own units; the SVG is stretched to its box. */
@@ -9,13 +10,18 @@ export const WIDTH = 200;
 export const HEIGHT = 32;
 const MARGIN = 3;
 
+/** No more of the past is shown (ms). */
+export const SPAN = 300_000;
+
 /**
  * @param {import("./history.js").Point[]} points  Oldest first.
  * @param {number} now
+ * @param {Thresholds} [thresholds]  Those that lie among the values are lines across.
  * @returns {Paths}
  */
-export function sparkline(points, now) {
-  if (points.length === 0) return { line: "", area: "", end: "" };
+export function sparkline(points, now, thresholds = { warn: [], critical: [] }) {
+  points = recent(points, now - SPAN);
+  if (points.length === 0) return { line: "", area: "", end: "", warn: "", critical: "" };
   const start = points[0].time;
   const span = Math.max(1, now - start);
   let low = Infinity;
@@ -41,7 +47,23 @@ export function sparkline(points, now) {
     area += `M${x(time)} ${HEIGHT}V${y(value)}H${until}V${HEIGHT}Z`;
   });
   const last = points[points.length - 1];
-  return { line, area, end: `M${x(now)} ${y(last.value)}h0` };
+  const across = (/** @type {"warn" | "critical"} */ level) =>
+    thresholds[level].map((limit) => (limit != null && limit > low && limit < high ? `M0 ${y(limit)}H${WIDTH}` : "")).join("");
+  return { line, area, end: `M${x(now)} ${y(last.value)}h0`, warn: across("warn"), critical: across("critical") };
+}
+
+/**
+ * The points since then, the first of them as what held at the beginning.
+ *
+ * @param {import("./history.js").Point[]} points
+ * @param {number} since
+ */
+function recent(points, since) {
+  if (points.length === 0 || points[0].time >= since) return points;
+  let first = points.findIndex(({ time }) => time >= since);
+  if (first === -1) first = points.length;
+  if (points[first]?.gap) return points.slice(first);
+  return [{ ...points[first - 1], time: since }, ...points.slice(first)];
 }
 
 /** @param {number} value */

@@ -1,11 +1,28 @@
-import { standing } from "../databinding/standing.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
 import { formatClock } from "./format.js";
 
-export { standing };
-
-/** @typedef {import("../databinding/standing.js").Standing} Standing */
+/**
+ * How things stand, in words: of the connection, and of the stream on it. Pure.
+ *
+ * @typedef {object} Rows  A stream, or several taken together.
+ * @property {import("../databinding/stream.js").StreamState} state
+ * @property {Error | null} error
+ * @property {boolean} loaded
+ * @property {(event: "state", listener: () => void) => unknown} on
+ *
+ * @typedef {"connecting" | "catching up" | "live" | "reconnecting" | "offline" | "ended" | "refused"} Standing
+ *
+ * @param {import("../databinding/socket.js").StateEvent} connection
+ * @param {import("../databinding/stream.js").StreamState} stream
+ * @returns {Standing}
+ */
+export function standing(connection, stream) {
+  if (connection.state === "closed") return "ended";
+  if (connection.state !== "live") return connection.state;
+  if (stream === "refused" || stream === "live") return stream;
+  return "catching up";
+}
 
 /** @type {Record<Standing, {icon: string, word: string}>} */
 const LOOKS = {
@@ -36,7 +53,7 @@ export class Status {
 
   /**
    * @param {import("../databinding/connection.js").Connection} live
-   * @param {import("../databinding/stream.js").Stream} stream
+   * @param {Rows} stream
    * @param {{stale: string, refused: string}} [words]  What to say of rows that were left by the connection, and of none.
    */
   constructor(live, stream, words = { stale: "The numbers below are from then.", refused: "You have no access to these values" }) {

@@ -1,10 +1,12 @@
 import { find, instantiate, neighbour, setText } from "./dom.js";
 import { Edit } from "./edit.js";
-import { formatAge, formatClock, formatDelta, formatMoment, formatNumber, parseWhole, whyNotWhole } from "./format.js";
-import { History } from "./history.js";
+import { formatAge, formatClock, formatMoment } from "./format.js";
+import { isStale, reportedAt } from "./freshness.js";
+import { History, pointsOf } from "./history.js";
+import { asNumber, draft, format, formatChange, formatWithUnit, gauge, judge, parse } from "./kinds.js";
 import { sparkline } from "./sparkline.js";
 
-const POINTS = 120;
+const POINTS = 300;
 /** A box flashes if its value held this long (ms). One that never rests needs no flash: it is seen to move. */
 const FLASH_AFTER = 2500;
 /** Instead of the flash where motion is not wanted: a mark for this long (ms). */
@@ -15,14 +17,22 @@ const FLASH = { duration: 1500, easing: "ease-out" };
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * One value on the page. `take` and `edit` change what it knows, `draw` what is seen; the grid says when.
+ * One value on the page. `take`, `describe` and `edit` change what it knows, `draw` what is seen; the grid says when.
+ * It has no elements before it is first seen.
+ *
+ * @typedef {import("./kinds.js").KindName} KindName
+ * @typedef {import("./kinds.js").Value} Value
  *
  * @typedef {object} TileEvents
- * @property {(tile: Tile, value: number) => void} save
+ * @property {(tile: Tile, value: Value) => void} save
  * @property {(tile: Tile) => void} remove
  * @property {(tile: Tile) => void} discard  The edit that waits is to be taken back.
  * @property {(tile: Tile) => void} resolve  Theirs or mine?
  * @property {(tile: Tile) => void} dirty  Something is to be drawn soon.
+ * @property {(tile: Tile) => void} open  All of it is to be shown.
+ * @property {(tile: Tile) => void} pin  It is to be pinned, or to be no longer.
+ * @property {(kind: KindName, action: "create" | "update" | "delete") => boolean} may
+ * @property {() => number} skew  ms by which the server's clock is behind ours
  */
 export class Tile {
   edit = new Edit();
@@ -30,53 +40,63 @@ export class Tile {
   gone = false;
   /** When it was drawn last. */
   drawnAt = -Infinity;
+  pinned = false;
+  /** Whether its past was asked for. */
+  asked = false;
+  changedAt = 0;
+  /** @type {import("./kinds.js").Description} */
+  about;
+  /** @type {import("./kinds.js").Judgement} */
+  judgement;
 
   #events;
   #history = new History(POINTS);
-  #delta = 0;
-  #changedAt = 0;
+  #change = "";
   #missed = false;
   #seenAt;
   #flash = false;
   #flashedAt = -Infinity;
   #shown = "";
+  /** @type {ReturnType<Tile["build"]> | null} */
+  #parts = null;
 
   /**
+   * @param {KindName} kind
    * @param {import("../databinding/store.js").Row} row
+   * @param {import("./kinds.js").Description} about
    * @param {number} now
    * @param {TileEvents} events
    */
-  constructor(row, now, events) {
+  constructor(kind, row, about, now, events) {
+    this.kind = kind;
     this.pk = row.pk;
+    this.id = `${kind}/${row.pk}`;
     this.data = row.data;
+    this.about = about;
+    this.judgement = judge(row.data.value, about);
     this.#events = events;
     this.#seenAt = now;
-    this.#history.push(now, row.data.value);
+    const number = asNumber(row.data.value);
+    if (number !== null) this.#history.push(now, number);
+  }
 
-    this.element = instantiate("tile");
-    this.name = find(this.element, ".name");
-    this.box = find(this.element, ".box");
-    this.value = find(this.element, ".value");
-    this.deltaText = find(this.element, ".delta");
-    this.desired = find(this.element, ".desired");
-    this.editor = /** @type {HTMLFormElement} */ (find(this.element, ".editor"));
-    this.input = /** @type {HTMLInputElement} */ (find(this.element, ".editor input"));
-    this.note = find(this.element, ".note");
-    this.noteText = find(this.element, ".note-text");
-    this.again = find(this.element, ".again");
-    this.resolve = find(this.element, ".resolve");
-    this.discard = find(this.element, ".discard");
-    this.age = find(this.element, ".age");
-    this.line = find(this.element, ".line");
-    this.area = find(this.element, ".area");
-    this.end = find(this.element, ".end");
-    this.#label();
-    this.#listen();
+  /** @returns {HTMLElement} */
+  get element() {
+    return this.parts.element;
+  }
+
+  get parts() {
+    return (this.#parts ??= this.build());
+  }
+
+  /** Whether it stands on the page. */
+  get seen() {
+    return this.#parts !== null && this.#parts.element.isConnected;
   }
 
   /** Whether somebody works on it: then it is neither moved nor removed. */
   get busy() {
-    return this.edit.state === "editing" || this.element.contains(document.activeElement);
+    return this.#parts !== null && (this.edit.state === "editing" || this.#parts.element.contains(document.activeElement));
   }
 
   /**
@@ -90,13 +110,38 @@ export class Tile {
     const before = this.data.value;
     this.data = data;
     if (data.value !== before) {
-      this.#history.push(now, data.value);
-      this.#delta = data.value - before;
-      this.#flash ||= now - this.#changedAt >= FLASH_AFTER;
-      this.#changedAt = now;
+      const number = asNumber(data.value);
+      if (number !== null) this.#history.push(now, number);
+      this.#change = formatChange(this.kind, before, data.value, this.about);
+      this.#flash ||= now - this.changedAt >= FLASH_AFTER;
+      this.changedAt = now;
       this.#missed = missed;
     }
+    this.judgement = judge(data.value, this.about);
     this.#events.dirty(this);
+  }
+
+  /** @param {import("./kinds.js").Description} about  How it is to be read and shown. */
+  describe(about) {
+    this.about = about;
+    this.judgement = judge(this.data.value, about);
+    this.#events.dirty(this);
+  }
+
+  /** @param {import("./past.js").Past} past  What it was before the page was here. */
+  remember(past) {
+    this.#history.begin(pointsOf(past, this.#events.skew()));
+    this.#events.dirty(this);
+  }
+
+  /** @param {number} now */
+  stale(now) {
+    return isStale(this.about, this.changedAt, this.#events.skew(), now);
+  }
+
+  /** @param {number} now  Whether it is to be looked after: critical, a warning, stale. */
+  problem(now) {
+    return this.judgement.level !== "ok" || this.stale(now);
   }
 
   /**
@@ -110,7 +155,7 @@ export class Tile {
 
   /** Put the focus here. */
   focus() {
-    (this.gone ? neighbour(this.element) : this.value)?.focus();
+    (this.gone ? neighbour(this.element) : this.parts.value)?.focus();
   }
 
   /**
@@ -125,31 +170,43 @@ export class Tile {
 
   /** @param {number} now */
   draw(now) {
+    const { element, name, box, value, unit, badge, delta, desired, editor, line, area, end } = this.parts;
     const { state } = this.edit;
-    setText(this.name, String(this.data.name));
-    const shown = formatNumber(this.data.value);
+    setText(name, String(this.data.name));
+    const shown = format(this.kind, this.data.value, this.about);
     if (shown !== this.#shown) {
       this.#shown = shown;
-      setText(this.value, shown);
+      setText(value, shown);
+      if (this.kind === "textval") value.title = shown;
     }
-    setText(this.deltaText, this.#delta === 0 ? "" : formatDelta(this.#delta));
+    if (this.kind === "boolval") value.setAttribute("aria-checked", String(this.data.value));
+    setText(unit, this.about.unit ?? "");
+    setText(delta, this.#change);
     const mark = { pending: "⟳", queued: "◷", conflict: "▲" }[/** @type {string} */ (state)];
-    const desired = mark !== undefined;
-    setText(this.desired, desired ? `→ ${formatNumber(this.edit.desired)} ${mark}` : "");
-    this.element.dataset.edit = state;
-    const beside = this.desired.textContent?.length ?? 0;
-    const long = shown.length + beside > TWO_LINES;
-    this.element.classList.toggle("long", long);
-    this.element.style.setProperty("--chars", String(Math.max(4, long ? Math.max(shown.length, beside) : shown.length + beside)));
-    this.element.classList.toggle("gone", this.gone);
-    this.editor.hidden = state !== "editing";
-    this.box.hidden = state === "editing";
+    setText(desired, mark === undefined ? "" : `→ ${format(this.kind, this.edit.desired, this.about)} ${mark}`);
+    element.dataset.edit = state;
+    element.dataset.level = this.judgement.level;
+    setText(badge, this.judgement.level === "ok" ? "" : `${this.judgement.icon} ${this.judgement.word}`);
+    const beside = mark === undefined ? (this.about.unit ? 0.5 + 0.6 * this.about.unit.length : 0) : desired.textContent?.length ?? 0;
+    const long = mark !== undefined && shown.length + beside > TWO_LINES;
+    element.classList.toggle("long", long);
+    element.style.setProperty("--chars", String(Math.max(4, long ? Math.max(shown.length, beside) : shown.length + beside)));
+    element.classList.toggle("gone", this.gone);
+    element.classList.toggle("pinned", this.pinned);
+    editor.hidden = state !== "editing";
+    box.hidden = state === "editing";
+    this.#drawGauge();
     this.#drawNote();
     this.drawAge(now, null);
-    const paths = sparkline(this.#history.points(), now);
-    this.line.setAttribute("d", paths.line);
-    this.area.setAttribute("d", paths.area);
-    this.end.setAttribute("d", paths.end);
+    if (this.kind !== "textval") {
+      const { warn_low, warn_high, critical_low, critical_high } = this.about;
+      const paths = sparkline(this.#history.points(), now, { warn: [warn_low, warn_high], critical: [critical_low, critical_high] });
+      line.setAttribute("d", paths.line);
+      area.setAttribute("d", paths.area);
+      end.setAttribute("d", paths.end);
+      this.parts.warn.setAttribute("d", paths.warn);
+      this.parts.critical.setAttribute("d", paths.critical);
+    }
     if (this.#flash) this.#drawFlash(now);
     this.drawnAt = now;
   }
@@ -159,37 +216,54 @@ export class Tile {
    * @param {number | null} asOf  Since when nothing is known any more.
    */
   drawAge(now, asOf) {
-    const since = this.#changedAt || this.#seenAt;
+    const { age, element } = this.parts;
+    const since = this.changedAt || this.#seenAt;
+    const stale = asOf === null && this.stale(now);
+    element.classList.toggle("stale", stale);
+    const reported = reportedAt(this.about, this.changedAt, this.#events.skew());
     setText(
-      this.age,
+      age,
       asOf !== null
         ? `◷ as of ${formatClock(asOf)}`
-        : !this.#changedAt
-          ? `since ${formatClock(since)}`
-          : this.#missed
-            ? "changed while away"
-            : `changed ${formatAge(now - since)}`,
+        : stale && reported !== null
+          ? `◷ stale: last report ${formatAge(now - reported)}`
+          : !this.changedAt
+            ? `since ${formatClock(since)}`
+            : this.#missed
+              ? "changed while away"
+              : `changed ${formatAge(now - since)}`,
     );
-    const title = formatMoment(asOf ?? since);
-    if (this.age.title !== title) this.age.title = title;
+    const title = formatMoment(asOf ?? (stale && reported !== null ? reported : since));
+    if (age.title !== title) age.title = title;
   }
 
-  /** Begin to edit the number. */
+  /** Begin to edit the value. */
   open() {
+    const { input } = this.parts;
     if (this.gone || this.edit.state === "editing" || this.edit.state === "pending") return;
     if (this.edit.state === "conflict") return this.#events.resolve(this);
-    const draft = this.edit.state === "idle" ? this.data.value : this.edit.desired;
+    const text = draft(this.kind, this.edit.state === "idle" ? this.data.value : this.edit.desired);
     if (this.edit.state === "queued") this.#events.discard(this);
     this.edit.begin(this.data.value);
-    this.input.value = String(draft);
+    input.value = text;
     this.draw(Date.now());
-    this.input.focus();
-    this.input.select();
+    input.focus();
+    input.select();
+  }
+
+  /** Yes to no, and back: without an editor. */
+  #toggle() {
+    if (this.gone || this.edit.state === "pending") return;
+    if (this.edit.state === "conflict") return this.#events.resolve(this);
+    if (this.edit.state === "queued") this.#events.discard(this);
+    this.edit.begin(this.data.value);
+    this.#save(!this.data.value);
   }
 
   /** End editing without saving; a tile whose value was deleted goes with it. */
   cancel() {
-    const held = this.editor.contains(document.activeElement) || this.note.contains(document.activeElement);
+    const { editor, note } = this.parts;
+    const held = editor.contains(document.activeElement) || note.contains(document.activeElement);
     this.edit.dismiss();
     this.draw(Date.now());
     if (held) this.focus();
@@ -197,88 +271,183 @@ export class Tile {
   }
 
   #submit() {
-    const value = parseWhole(this.input.value);
+    const { input } = this.parts;
+    const { value, why } = parse(this.kind, input.value, this.about);
     if (value === null) {
-      this.edit.message = whyNotWhole(this.input.value);
-      this.input.setAttribute("aria-invalid", "true");
+      this.edit.message = why;
+      input.setAttribute("aria-invalid", "true");
       this.#drawNote();
-      this.input.focus();
+      input.focus();
       return;
     }
     if (value === this.data.value && !this.gone) return this.cancel();
+    this.#save(value);
+  }
+
+  /** @param {Value} value */
+  #save(value) {
     this.edit.submit(value);
     this.draw(Date.now());
-    this.value.focus();
+    this.parts.value.focus();
     this.#events.save(this, value);
   }
 
+  #drawGauge() {
+    const { meter, fill, marks } = this.parts;
+    const shares = gauge(this.data.value, this.about);
+    meter.hidden = shares === null;
+    if (shares === null) return;
+    fill.style.transform = `scaleX(${shares.at.toFixed(4)})`;
+    const drawn = shares.marks.map(({ at, level }) => `${level} ${(at * 100).toFixed(1)}`).join();
+    if (marks.dataset.drawn === drawn) return;
+    marks.dataset.drawn = drawn;
+    marks.replaceChildren(
+      ...shares.marks.map(({ at, level }) => {
+        const tick = document.createElement("i");
+        tick.className = level;
+        tick.style.left = `${(at * 100).toFixed(1)}%`;
+        return tick;
+      }),
+    );
+  }
+
   #drawNote() {
+    const { note, noteText, again, resolve, discard, element, input } = this.parts;
     const { state, message, base } = this.edit;
+    const shown = (/** @type {unknown} */ value) => formatWithUnit(this.kind, value, { ...this.about, unit: "" });
     let text = "";
     if (this.gone) text = "▲ Deleted by somebody else.";
     else if (message) text = state === "failed" ? `◆ Not saved: ${message}` : `◆ ${message}`;
     else if (state === "queued") text = "◷ Waits for the connection.";
-    else if (state === "conflict") text = `▲ Changed meanwhile: was ${formatNumber(base)}, now ${formatNumber(this.data.value)}.`;
-    else if (state === "editing" && this.data.value !== base) text = `▲ Changed meanwhile: now ${formatNumber(this.data.value)}, was ${formatNumber(base)}.`;
-    this.note.hidden = text === "";
-    this.element.classList.toggle("noted", text !== "");
-    this.again.hidden = state !== "failed" || this.gone;
-    this.resolve.hidden = state !== "conflict" || this.gone;
-    this.discard.hidden = state !== "queued" || this.gone;
-    setText(this.noteText, text);
-    if (!message) this.input.removeAttribute("aria-invalid");
+    else if (state === "conflict") text = `▲ Changed meanwhile: was ${shown(base)}, now ${shown(this.data.value)}.`;
+    else if (state === "editing" && this.data.value !== base) text = `▲ Changed meanwhile: now ${shown(this.data.value)}, was ${shown(base)}.`;
+    note.hidden = text === "";
+    element.classList.toggle("noted", text !== "");
+    again.hidden = state !== "failed" || this.gone;
+    resolve.hidden = state !== "conflict" || this.gone;
+    discard.hidden = state !== "queued" || this.gone;
+    setText(noteText, text);
+    if (!message) input.removeAttribute("aria-invalid");
   }
 
   /** @param {number} now */
   #drawFlash(now) {
+    const { box } = this.parts;
     this.#flash = false;
     this.#flashedAt = now;
     if (calm.matches) {
-      this.box.classList.add("marked");
-      window.setTimeout(() => Date.now() - this.#flashedAt >= MARK_FOR && this.box.classList.remove("marked"), MARK_FOR);
+      box.classList.add("marked");
+      window.setTimeout(() => Date.now() - this.#flashedAt >= MARK_FOR && box.classList.remove("marked"), MARK_FOR);
       return;
     }
-    for (const animation of this.box.getAnimations()) animation.cancel();
+    for (const animation of box.getAnimations()) animation.cancel();
     const colour = "var(--flash)";
-    this.box.animate([{ backgroundColor: colour }, { backgroundColor: colour, offset: 1 / 3 }, { backgroundColor: "transparent" }], FLASH);
+    box.animate([{ backgroundColor: colour }, { backgroundColor: colour, offset: 1 / 3 }, { backgroundColor: "transparent" }], FLASH);
   }
 
-  /** Ids tie the controls to the name, so that a screen reader says which value they belong to. */
-  #label() {
-    const id = `value-${this.pk}`;
-    this.name.id = `${id}-name`;
-    this.value.id = id;
-    this.noteText.id = `${id}-note`;
-    this.value.setAttribute("aria-labelledby", `${this.name.id} ${id}`);
-    this.input.setAttribute("aria-labelledby", this.name.id);
-    this.input.setAttribute("aria-describedby", this.noteText.id);
-    const remove = this.element.querySelector(".remove");
-    if (remove === null) return;
-    remove.id = `${id}-remove`;
-    remove.setAttribute("aria-labelledby", `${remove.id} ${this.name.id}`);
+  /** Its elements; only once, when it is first seen. */
+  build() {
+    const element = instantiate("tile");
+    element.dataset.kind = this.kind;
+    element.dataset.id = this.id;
+    let value = find(element, ".value");
+    if (!this.#events.may(this.kind, "update")) {
+      const plain = document.createElement("span");
+      plain.className = "value";
+      value.replaceWith(plain);
+      value = plain;
+    } else if (this.kind === "boolval") {
+      value.setAttribute("role", "switch");
+      value.classList.add("switch");
+      value.title = "Switch";
+      value.removeAttribute("aria-description");
+    }
+    if (!this.#events.may(this.kind, "delete")) find(element, ".remove").remove();
+    const parts = {
+      element,
+      value,
+      name: find(element, ".name a"),
+      box: find(element, ".box"),
+      unit: find(element, ".unit"),
+      badge: find(element, ".badge"),
+      delta: find(element, ".delta"),
+      desired: find(element, ".desired"),
+      editor: /** @type {HTMLFormElement} */ (find(element, ".editor")),
+      input: /** @type {HTMLInputElement} */ (find(element, ".editor input")),
+      meter: find(element, ".meter"),
+      fill: find(element, ".meter .fill"),
+      marks: find(element, ".meter .marks"),
+      note: find(element, ".note"),
+      noteText: find(element, ".note-text"),
+      again: find(element, ".again"),
+      resolve: find(element, ".resolve"),
+      discard: find(element, ".discard"),
+      pin: find(element, ".pin"),
+      age: find(element, ".age"),
+      line: find(element, ".line"),
+      area: find(element, ".area"),
+      end: find(element, ".end"),
+      warn: find(element, ".limit.warn"),
+      critical: find(element, ".limit.critical"),
+    };
+    if (this.kind === "textval") parts.input.maxLength = 500;
+    this.#label(parts);
+    this.#listen(parts);
+    return parts;
   }
 
-  #listen() {
-    this.element.querySelector(".remove")?.addEventListener("click", () => this.#events.remove(this));
-    if (this.value instanceof HTMLButtonElement) this.value.addEventListener("click", () => this.open());
-    this.again.addEventListener("click", () => this.open());
-    this.resolve.addEventListener("click", () => this.#events.resolve(this));
-    this.discard.addEventListener("click", () => {
+  /**
+   * Ids tie the controls to the name, so that a screen reader says which value they belong to.
+   *
+   * @param {ReturnType<Tile["build"]>} parts
+   */
+  #label({ element, name, value, unit, input, noteText, pin }) {
+    const id = `value-${this.kind}-${this.pk}`;
+    name.id = `${id}-name`;
+    value.id = id;
+    unit.id = `${id}-unit`;
+    noteText.id = `${id}-note`;
+    /** @type {HTMLAnchorElement} */ (name).href = `?value=${this.id}`;
+    // A switch says by itself whether it is on.
+    value.setAttribute("aria-labelledby", this.kind === "boolval" ? name.id : `${name.id} ${id} ${unit.id}`);
+    input.setAttribute("aria-labelledby", name.id);
+    input.setAttribute("aria-describedby", noteText.id);
+    for (const button of [pin, element.querySelector(".remove")]) {
+      if (button === null) continue;
+      button.id = `${id}-${button.className}`;
+      button.setAttribute("aria-labelledby", `${button.id} ${name.id}`);
+    }
+  }
+
+  /** @param {ReturnType<Tile["build"]>} parts */
+  #listen({ element, name, value, again, resolve, discard, note, editor, pin }) {
+    element.querySelector(".remove")?.addEventListener("click", () => this.#events.remove(this));
+    pin.addEventListener("click", () => this.#events.pin(this));
+    name.addEventListener("click", (event) => {
+      // With a key held down it opens elsewhere, as links do.
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      this.#events.open(this);
+    });
+    if (value instanceof HTMLButtonElement) value.addEventListener("click", () => (this.kind === "boolval" ? this.#toggle() : this.open()));
+    again.addEventListener("click", () => (this.kind === "boolval" ? this.#toggle() : this.open()));
+    resolve.addEventListener("click", () => this.#events.resolve(this));
+    discard.addEventListener("click", () => {
       this.#events.discard(this);
       this.cancel();
     });
-    find(this.note, ".dismiss").addEventListener("click", () => this.cancel());
-    find(this.editor, ".cancel").addEventListener("click", () => this.cancel());
-    this.editor.addEventListener("submit", (event) => {
+    find(note, ".dismiss").addEventListener("click", () => this.cancel());
+    find(editor, ".cancel").addEventListener("click", () => this.cancel());
+    editor.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
     });
-    this.element.addEventListener("keydown", (event) => {
+    element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || (this.edit.state !== "editing" && this.edit.state !== "failed")) return;
       event.stopPropagation();
       this.cancel();
     });
     // What waited because somebody was here (its place, its going) can happen now.
-    this.element.addEventListener("focusout", () => this.#events.dirty(this));
+    element.addEventListener("focusout", () => this.#events.dirty(this));
   }
 }

@@ -108,8 +108,8 @@ class Frames:
             self.received.append(json.loads(text))
 
     def resumed(self):
-        """Of each subscription so far, whether it was resumed."""
-        payloads = [frame["payload"] for frame in self.received]
+        """Of each subscription to the integers so far, whether it was resumed."""
+        payloads = [frame["payload"] for frame in self.received if frame["stream"] == "intval"]
         return [one["data"]["resumed"] for one in payloads if one["action"] == "subscribe"]
 
     async def subscriptions(self, count):

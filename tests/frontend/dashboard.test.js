@@ -75,7 +75,7 @@ test("a sparkline is broken where there is a gap", () => {
 
 test("a single value is a level line to the right, no value is none", () => {
   assert.equal(sparkline([{ time: 5, value: 7, gap: false }], 5).line, "M3 16H197");
-  assert.deepEqual(sparkline([], 5), { line: "", area: "", end: "" });
+  assert.deepEqual(sparkline([], 5), { line: "", area: "", end: "", warn: "", critical: "" });
 });
 
 /** An edit from 10 to 20 that was submitted. */

@@ -1,9 +1,9 @@
 """Every change of a value is a sample, whatever wrote it; who did it is known where it can be."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
@@ -159,7 +159,7 @@ async def test_a_websocket_says_who(row):
     await user.user_permissions.aset([one async for one in permissions])
     async with Client(Demultiplexer, user=user) as client:
         await client.ask("intval", "update", pk=row.pk, data={"value": 5})
-    assert await asyncio.to_thread(authors, row) == ["", "ana"]
+    assert await sync_to_async(authors)(row) == ["", "ana"]
 
 
 def test_who_is_told_where_nobody_began_a_transaction(row):

@@ -1,0 +1,322 @@
+import { parameters, write } from "./address.js";
+import { Chart } from "./chart.js";
+import { find, setText } from "./dom.js";
+import { formatAge, formatClock, formatMoment, formatNumber } from "./format.js";
+import { reportedAt } from "./freshness.js";
+import { format, formatWithUnit } from "./kinds.js";
+import { changes, history } from "./past.js";
+import { reason } from "./reason.js";
+
+/** Ranges to choose from, in seconds. @type {Record<string, number>} */
+const RANGES = { "15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000 };
+const POINTS = 300;
+/** A range that ends now is asked again this often at most (s). */
+const AGAIN = 2;
+const CHANGES = 20;
+
+/**
+ * All about one value: at the right, not modal, with an address of its own.
+ *
+ * @typedef {import("./tile.js").Tile} Tile
+ * @typedef {import("./kinds.js").KindName} KindName
+ * @typedef {import("./kinds.js").Value} Value
+ *
+ * @typedef {object} PanelEvents
+ * @property {(tile: Tile, value: Value) => Promise<unknown>} restore
+ * @property {(tile: Tile) => void} pin
+ * @property {(tile: Tile) => void} edit
+ * @property {(tile: Tile) => void} remove
+ * @property {(kind: KindName, action: "create" | "update" | "delete") => boolean} may
+ */
+export class Panel {
+  #grid;
+  #events;
+  #panel = find(document, "#panel");
+  #title = find(document, "#panel-title");
+  #list = find(document, "#panel-changes");
+  #problem = find(document, "#panel-problem");
+  #chart;
+  /** @type {Tile | null} */
+  #tile = null;
+  /** @type {AbortController | null} */
+  #asking = null;
+  #timer = 0;
+  /** @type {number | null} The oldest change that is listed. */
+  #oldest = null;
+
+  /**
+   * @param {import("./grid.js").Grid} grid
+   * @param {PanelEvents} events
+   */
+  constructor(grid, events) {
+    this.#grid = grid;
+    this.#events = events;
+    this.#chart = new Chart(find(document, "#chart"), find(document, "#chart-readout"), (from, to) => {
+      write({ range: `${Math.floor(from)}:${Math.ceil(to)}` });
+      void this.#ask();
+    });
+    find(this.#panel, ".close").addEventListener("click", () => this.close());
+    find(this.#panel, ".previous").addEventListener("click", () => this.#step(-1));
+    find(this.#panel, ".next").addEventListener("click", () => this.#step(1));
+    find(this.#panel, ".pin").addEventListener("click", () => {
+      if (this.#tile) this.#events.pin(this.#tile);
+      this.draw();
+    });
+    this.#panel.querySelector(".edit")?.addEventListener("click", () => this.#tile && this.#events.edit(this.#tile));
+    this.#panel.querySelector(".delete")?.addEventListener("click", () => this.#tile && this.#events.remove(this.#tile));
+    find(this.#panel, ".more").addEventListener("click", () => void this.#askChanges());
+    for (const name of Object.keys(RANGES)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "range";
+      button.textContent = name;
+      button.addEventListener("click", () => {
+        write({ range: name === "1h" ? null : name });
+        void this.#ask();
+      });
+      find(this.#panel, ".ranges").append(button);
+    }
+    this.#panel.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !event.defaultPrevented) this.close();
+    });
+    window.addEventListener("popstate", () => this.follow());
+    window.setInterval(() => this.draw(), 1000);
+  }
+
+  /** @param {Tile} tile */
+  open(tile) {
+    write({ value: tile.id }, { back: true });
+    this.#show(tile);
+    this.#title.focus();
+  }
+
+  close() {
+    const tile = this.#tile;
+    write({ value: null, range: null }, { back: true });
+    this.#show(null);
+    if (tile?.seen) tile.parts.name.focus();
+    else find(document, "#grid").focus();
+  }
+
+  /** Show what the address says. */
+  follow() {
+    const id = parameters().get("value");
+    this.#show(id === null ? null : this.#grid.tiles.get(id) ?? null);
+  }
+
+  /**
+   * @param {KindName} kind
+   * @param {import("../databinding/stream.js").ChangeEvent} change
+   */
+  changed(kind, { created, updated, deleted }) {
+    const id = parameters().get("value");
+    if (this.#tile === null) {
+      if (created.some(({ pk }) => `${kind}/${pk}` === id)) this.follow();
+      return;
+    }
+    const { pk } = this.#tile;
+    if (kind !== this.#tile.kind) return;
+    if (deleted.some((row) => row.pk === pk)) return this.close();
+    if (updated.some((row) => row.pk === pk && row.data.value !== row.before?.value)) {
+      this.draw();
+      void this.#askNewest();
+    }
+  }
+
+  draw() {
+    const tile = this.#tile;
+    if (tile === null) return;
+    const now = Date.now();
+    setText(this.#title, String(tile.data.name));
+    const { level, icon, word } = tile.judgement;
+    this.#panel.dataset.level = level;
+    setText(find(this.#panel, ".badge"), level === "ok" ? "" : `${icon} ${word}`);
+    setText(find(this.#panel, ".reading .number"), format(tile.kind, tile.data.value, tile.about));
+    setText(find(this.#panel, ".reading .unit"), tile.about.unit ?? "");
+    const reported = reportedAt(tile.about, tile.changedAt, 0);
+    const stale = tile.stale(now);
+    this.#panel.classList.toggle("stale", stale);
+    const words = [
+      tile.changedAt ? `changed ${formatAge(now - tile.changedAt)}` : "",
+      reported === null ? "" : stale ? `◷ stale: last report ${formatAge(now - reported)}` : `reported ${formatAge(now - reported)}`,
+    ];
+    setText(find(this.#panel, ".times"), words.filter(Boolean).join(" · "));
+    find(this.#panel, ".pin").setAttribute("aria-pressed", String(tile.pinned));
+    for (const [selector, action] of /** @type {const} */ ([[".edit", "update"], [".delete", "delete"]])) {
+      const button = /** @type {HTMLElement | null} */ (this.#panel.querySelector(selector));
+      if (button !== null) button.hidden = !this.#events.may(tile.kind, action);
+    }
+  }
+
+  /** @param {Tile | null} tile */
+  #show(tile) {
+    if (tile === this.#tile && tile !== null) return this.draw();
+    this.#tile = tile;
+    this.#asking?.abort();
+    window.clearTimeout(this.#timer);
+    this.#panel.hidden = tile === null;
+    document.body.classList.toggle("beside", tile !== null);
+    this.#chart.clear();
+    this.#list.replaceChildren();
+    this.#oldest = null;
+    if (tile === null) return;
+    const admin = /** @type {HTMLAnchorElement | null} */ (this.#panel.querySelector(".admin"));
+    if (admin !== null) admin.href = `/admin/values/${{ intval: "integervalue", floatval: "floatvalue", boolval: "booleanvalue", textval: "textvalue" }[tile.kind]}/${tile.pk}/change/`;
+    find(this.#panel, ".past").hidden = tile.kind === "textval";
+    this.draw();
+    void this.#ask();
+    void this.#askChanges();
+  }
+
+  /** @param {1 | -1} step */
+  #step(step) {
+    const tile = this.#tile && this.#grid.beside(this.#tile, step);
+    if (!tile) return;
+    write({ value: tile.id });
+    this.#show(tile);
+  }
+
+  /** The range that the address says, and its name; an hour else. */
+  #range() {
+    const said = parameters().get("range") ?? "1h";
+    const [from, to] = said.split(":").map(Number);
+    if (to > from && Number.isFinite(from)) return { name: null, from, to };
+    const name = Object.hasOwn(RANGES, said) ? said : "1h";
+    const now = Date.now() / 1000;
+    return { name, from: now - RANGES[name], to: now };
+  }
+
+  async #ask() {
+    const tile = this.#tile;
+    if (tile === null || tile.kind === "textval") return;
+    this.#asking?.abort();
+    window.clearTimeout(this.#timer);
+    const asking = (this.#asking = new AbortController());
+    const { name, from, to } = this.#range();
+    for (const button of this.#panel.querySelectorAll(".range")) button.setAttribute("aria-pressed", String(button.textContent === name));
+    setText(find(this.#panel, ".stretch"), name === null ? `${formatMoment(from * 1000)} to ${formatMoment(to * 1000)}` : "");
+    try {
+      const past = await history(tile.kind, tile.pk, { from, to, points: POINTS }, asking.signal);
+      if (asking.signal.aborted) return;
+      this.#problem.hidden = true;
+      this.#drawNumbers(past, tile);
+      await this.#chart.draw(past, tile).catch(() => this.#tell("The chart's library isn't installed; its numbers are below."));
+      if (name !== null) this.#timer = window.setTimeout(() => void this.#again(), 1000 * Math.max(AGAIN, past.step));
+    } catch (error) {
+      if (asking.signal.aborted) return;
+      this.#tell(`The past can't be shown: ${reason(error)}`);
+      this.#timer = window.setTimeout(() => void this.#again(), 5000);
+    }
+  }
+
+  /** Not while nobody looks. */
+  #again() {
+    if (document.hidden) document.addEventListener("visibilitychange", () => void this.#ask(), { once: true });
+    else void this.#ask();
+  }
+
+  /** @param {string} text */
+  #tell(text) {
+    this.#problem.hidden = false;
+    setText(this.#problem, `▲ ${text}`);
+  }
+
+  /**
+   * @param {import("./past.js").Past} past
+   * @param {Tile} tile
+   */
+  #drawNumbers(past, tile) {
+    const known = past.mean.map((mean, at) => ({ mean, at })).filter(({ mean }) => mean !== null);
+    const shown = (/** @type {number | null} */ value) => (value === null ? "–" : formatWithUnit(tile.kind === "intval" ? "floatval" : tile.kind, value, tile.about));
+    const exact = (/** @type {number | null} */ value) => (value === null ? "–" : formatWithUnit(tile.kind, value, tile.about));
+    const least = known.length ? Math.min(...known.map(({ at }) => Number(past.min[at]))) : null;
+    const most = known.length ? Math.max(...known.map(({ at }) => Number(past.max[at]))) : null;
+    const mean = known.length ? known.reduce((sum, { mean }) => sum + Number(mean), 0) / known.length : null;
+    const state = tile.kind === "boolval";
+    setText(find(this.#panel, ".least"), state ? "–" : exact(least));
+    setText(find(this.#panel, ".mean"), state ? (mean === null ? "–" : `${Math.round(mean * 100)} % yes`) : shown(mean));
+    setText(find(this.#panel, ".most"), state ? "–" : exact(most));
+    setText(find(this.#panel, ".count"), formatNumber(past.count.reduce((sum, count) => sum + count, 0)));
+    const details = /** @type {HTMLDetailsElement} */ (find(this.#panel, "details"));
+    if (!details.open) return void details.addEventListener("toggle", () => this.#drawTable(past, shown), { once: true });
+    this.#drawTable(past, shown);
+  }
+
+  /**
+   * @param {import("./past.js").Past} past
+   * @param {(value: number | null) => string} shown
+   */
+  #drawTable(past, shown) {
+    const rows = [];
+    // The newest first, and of a gap one line.
+    for (let at = past.time.length - 1; at >= 0; at--) {
+      if (past.mean[at] === null && (at === past.time.length - 1 || past.mean[at + 1] === null) && at > 0) continue;
+      const row = document.createElement("tr");
+      for (const text of [formatMoment(past.time[at] * 1000), shown(past.min[at]), shown(past.mean[at]), shown(past.max[at])]) {
+        const cell = document.createElement("td");
+        cell.textContent = text;
+        row.append(cell);
+      }
+      rows.push(row);
+    }
+    find(this.#panel, "tbody").replaceChildren(...rows);
+  }
+
+  /** What has come since the newest that is listed. */
+  async #askNewest() {
+    const tile = this.#tile;
+    if (tile === null) return;
+    const newest = Number(/** @type {HTMLElement | null} */ (this.#list.firstElementChild)?.dataset.id ?? 0);
+    const found = await changes(tile.kind, tile.pk, { limit: CHANGES }).catch(() => []);
+    if (tile !== this.#tile) return;
+    this.#list.prepend(...this.#items(found, tile).filter((item) => Number(item.dataset.id) > newest));
+    while (this.#list.childElementCount > 10 * CHANGES) this.#list.lastElementChild?.remove();
+  }
+
+  async #askChanges() {
+    const tile = this.#tile;
+    if (tile === null) return;
+    const page = this.#oldest === null ? { limit: CHANGES } : { limit: CHANGES, before: this.#oldest };
+    try {
+      const found = await changes(tile.kind, tile.pk, page);
+      if (tile !== this.#tile) return;
+      this.#list.append(...this.#items(found, tile));
+      this.#oldest = found.at(-1)?.id ?? this.#oldest;
+      find(this.#panel, ".more").hidden = found.length < CHANGES;
+    } catch (error) {
+      this.#tell(`The changes can't be shown: ${reason(error)}`);
+    }
+  }
+
+  /**
+   * @param {import("./past.js").Change[]} found
+   * @param {Tile} tile
+   */
+  #items(found, tile) {
+    return found.map(({ id, time, value, who }) => {
+      const item = document.createElement("li");
+      item.dataset.id = String(id);
+      const when = document.createElement("time");
+      when.dateTime = time;
+      when.textContent = formatClock(Date.parse(time));
+      when.title = formatMoment(Date.parse(time));
+      const what = document.createElement("span");
+      what.className = "what";
+      what.textContent = value === null ? "◷ nothing is known from here" : formatWithUnit(tile.kind, value, tile.about);
+      const author = document.createElement("span");
+      author.className = "who";
+      author.textContent = who === null ? "" : `by ${who}`;
+      item.append(when, what, author);
+      if (value !== null && this.#events.may(tile.kind, "update")) {
+        const restore = document.createElement("button");
+        restore.type = "button";
+        restore.className = "button small restore";
+        restore.textContent = "Restore";
+        restore.setAttribute("aria-label", `Restore ${what.textContent}`);
+        restore.addEventListener("click", () => this.#events.restore(tile, value).catch((error) => this.#tell(`Not restored: ${reason(error)}`)));
+        item.append(restore);
+      }
+      return item;
+    });
+  }
+}

@@ -1,0 +1,211 @@
+"""Values of all kinds on the page: how they are shown, found, edited, and what they were."""
+
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+from playwright.async_api import expect
+
+from tests.acceptance.dashboard import edit, standing, tile, until
+from tests.servers import CHECKOUT
+from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
+
+AXE = CHECKOUT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+VIOLATIONS = """async () => (await axe.run()).violations.map(({id, nodes}) =>
+  [id, nodes.map((node) => node.html.slice(0, 200) + node.failureSummary)])"""
+#: Chromium alone has no locale that its own `Intl` accepts.
+ENGLISH = {"locale": "en-US"}
+
+
+@pytest.fixture
+def pump(transactional_db):
+    """A value of each kind: the pressure is high, the door open."""
+    FloatValue.objects.create(
+        name="pump.pressure",
+        value=11.25,
+        unit="bar",
+        minimum=0,
+        maximum=16,
+        warn_high=10,
+        critical_high=14,
+    )
+    BooleanValue.objects.create(name="pump.door_open", value=True, warn_on="yes")
+    TextValue.objects.create(name="pump.note", value="Bearing replaced")
+    IntegerValue.objects.create(name="fan.rpm", value=1482, unit="rpm")
+
+
+async def test_each_kind_is_shown_and_edited_in_its_way(start_server, open_page, admin_user, pump):
+    """Units, gauges, words of thresholds, switches and texts; a second browser sees each edit."""
+    server = start_server()
+    watcher = await open_page(server.url)
+    page = await open_page(server.url, user=admin_user)
+    await standing(page, "live")
+    pressure = tile(page, "pump.pressure")
+    await expect(pressure.locator(".box")).to_contain_text("11.25")
+    await expect(pressure.locator(".unit")).to_have_text("bar")
+    await expect(pressure.locator(".badge")).to_have_text("▲ high")
+    await expect(pressure.locator(".meter")).to_be_visible()
+    await expect(tile(page, "fan.rpm").locator(".meter")).to_be_hidden()
+    await expect(tile(page, "fan.rpm").locator(".unit")).to_have_text("rpm")
+
+    await edit(page, "pump.pressure", "17")
+    await expect(pressure.locator(".note")).to_contain_text("16 or less")
+    await page.keyboard.press("Escape")
+    await edit(page, "pump.pressure", "14.5")
+    await expect(tile(watcher, "pump.pressure").locator(".badge")).to_have_text("◆ very high")
+    await expect(tile(watcher, "pump.pressure").locator(".value")).to_have_text("14.50")
+
+    door = tile(page, "pump.door_open").get_by_role("switch")
+    await expect(door).to_be_checked()
+    await door.press("Space")
+    await expect(tile(watcher, "pump.door_open").locator(".value")).to_have_text("No")
+    await expect(tile(watcher, "pump.door_open").locator(".badge")).to_be_hidden()
+    await expect(door).not_to_be_checked()
+
+    await edit(page, "pump.note", "Watch the temperature")
+    await expect(tile(watcher, "pump.note").locator(".value")).to_have_text("Watch the temperature")
+
+
+async def test_a_decimal_is_added(start_server, open_page, admin_user, pump):
+    """The dialog adds a value of the kind that is chosen there."""
+    page = await open_page(start_server().url, user=admin_user)
+    await page.get_by_role("button", name="Add").click()
+    await page.get_by_label("Name").fill("tank.level")
+    await page.get_by_label("Kind").select_option("Decimal")
+    await page.get_by_role("textbox", name="Value").fill("0.75")
+    await page.keyboard.press("Enter")
+    await expect(tile(page, "tank.level").locator(".value")).to_have_text("0.75")
+    await expect(tile(page, "tank.level").locator(".value")).to_be_focused()
+
+
+async def test_a_silent_source_is_seen(start_server, open_page, pump):
+    """What wasn't reported for three intervals is stale, says since when, and comes back."""
+    rows = FloatValue.objects.filter(name="pump.pressure")
+    await rows.aupdate(expected_interval=1, reported_at=timezone.now() - timedelta(minutes=5))
+    page = await open_page(start_server().url)
+    await standing(page, "live")
+    age = tile(page, "pump.pressure").locator(".age")
+    await expect(age).to_have_text("◷ stale: last report 5 min ago")
+    await expect(page.locator("#problems .stale")).to_have_text("◷ 1")
+    await rows.aupdate(expected_interval=60, reported_at=timezone.now())
+    await expect(age).not_to_contain_text("stale")
+
+
+async def test_search_order_and_pins_are_kept(start_server, open_page, admin_user, pump):
+    """The address says what is shown, and in which way; pins stay in the browser."""
+    server = start_server()
+    page = await open_page(server.url, user=admin_user)
+    headings = page.locator(".group h2")
+    await expect(headings).to_have_text(["fan 1", "pump 3"])
+    await page.keyboard.press("/")
+    await page.keyboard.insert_text("pump o")
+    await expect(page.locator(".tile .name")).to_have_text(["pump.door_open", "pump.note"])
+    await expect(page).to_have_url(f"{server.url}/?q=pump+o")
+    await page.get_by_role("button", name="Table").click()
+    await page.reload()
+    await expect(page.locator("#grid.rows .tile .name")).to_have_text(
+        ["pump.door_open", "pump.note"]
+    )
+    await page.locator("#search").fill("nothing like it")
+    await expect(page.locator("#none")).to_contain_text("nothing like it")
+    await page.get_by_role("button", name="Show all").click()
+    await page.get_by_role("button", name="Table").click()
+    await tile(page, "pump.note").get_by_role("button", name="Pin").click()
+    await expect(headings).to_have_text(["Pinned 1", "fan 1", "pump 2"])
+    await page.reload()
+    await expect(headings).to_have_text(["Pinned 1", "fan 1", "pump 2"])
+    await page.locator("#sort").select_option("Problems first")
+    await page.get_by_role("button", name="Groups").click()
+    names = page.locator(".tile .name")
+    await expect(names).to_have_text(["pump.note", "pump.door_open", "pump.pressure", "fan.rpm"])
+
+
+async def test_a_paused_page_stands_still(start_server, open_page, pump):
+    """Nothing moves while it is paused; then it is as the database has it."""
+    page = await open_page(start_server().url)
+    await standing(page, "live")
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.locator("#pause")).to_contain_text("Paused at")
+    await IntegerValue.objects.aupdate(value=7)
+    await page.wait_for_function("window.performance.now() > 0")
+    ready = "document.querySelector('.tile[data-id^=intval] .value').textContent"
+    assert await page.evaluate(ready) == "1,482"
+    await page.locator("#pause").click()
+    await expect(tile(page, "fan.rpm").locator(".value")).to_have_text("7")
+
+
+async def test_the_past_of_a_value(start_server, open_page, admin_user, pump):
+    """A value's panel has an address, a chart, its changes with who made them, and a way back."""
+    server = start_server()
+    page = await open_page(server.url, user=admin_user, **ENGLISH)
+    await edit(page, "pump.pressure", "8")
+    await expect(tile(page, "pump.pressure").locator(".value")).to_have_text("8.00")
+    await tile(page, "pump.pressure").get_by_role("link", name="pump.pressure").click()
+    row = await FloatValue.objects.aget()
+    await expect(page).to_have_url(f"{server.url}/?value=floatval/{row.pk}")
+    panel = page.locator("#panel")
+    await expect(panel.get_by_role("heading", name="pump.pressure")).to_be_focused()
+    await expect(panel.locator("#chart canvas")).to_be_visible()
+    await expect(panel.locator(".least")).to_contain_text("8.00")
+    await expect(panel.locator(".most")).to_contain_text("11.25")
+    await expect(panel.locator("#panel-changes li")).to_have_count(2)
+    await expect(panel.locator("#panel-changes li").first).to_contain_text("8.00\u202fbarby admin")
+
+    await panel.locator("#chart").press("End")
+    await expect(panel.locator("#chart-readout")).to_contain_text("8.00")
+    await panel.get_by_role("button", name="Restore 11.25").click()
+    await expect(panel.locator(".reading .number")).to_have_text("11.25")
+    await expect(panel.locator("#panel-changes li")).to_have_count(3)
+    await row.arefresh_from_db()
+    assert row.value == 11.25
+
+    await page.reload()
+    await expect(panel.get_by_role("heading", name="pump.pressure")).to_be_visible()
+    await panel.get_by_role("button", name="15m").click()
+    await expect(page).to_have_url(f"{server.url}/?value=floatval/{row.pk}&range=15m")
+    await panel.get_by_role("button", name="Value after").click()
+    await expect(panel.get_by_role("heading", name="fan.rpm")).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await expect(panel).to_be_hidden()
+    await page.go_back()
+    await expect(panel).to_be_visible()
+
+
+async def test_of_many_only_those_in_sight_are_there(start_server, open_page, transactional_db):
+    """Of two thousand values the page holds some dozen tiles, and each can be got to."""
+    await sync_to_async(IntegerValue.objects.bulk_create)(
+        [IntegerValue(name=f"v{number:04}", value=number) for number in range(2000)]
+    )
+    page = await open_page(start_server().url)
+    await standing(page, "live")
+    await expect(page.locator("#count")).to_have_text("2,000 values")
+    assert await page.locator(".tile").count() < 100
+    await page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    last = tile(page, "v1999")
+    await expect(last).to_be_visible()
+    await expect(last).to_have_attribute("aria-posinset", "2000")
+    await IntegerValue.objects.filter(name="v1999").aupdate(value=5)
+    await expect(last.locator(".value")).to_have_text("5")
+    assert await page.locator(".tile").count() < 100
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_is_out_of_reach(start_server, open_page, admin_user, pump, scheme):
+    """axe finds no violation: on the page, in the table, beside an open panel."""
+    server = start_server()
+    page = await open_page(server.url, user=admin_user, color_scheme=scheme, **ENGLISH)
+    await standing(page, "live")
+    await page.evaluate(AXE.read_text())
+    assert await page.evaluate(VIOLATIONS) == []
+    await page.get_by_role("button", name="Table").click()
+    await expect(page.locator("#grid.rows .tile").first).to_be_visible()
+    assert await page.evaluate(VIOLATIONS) == []
+    await page.get_by_role("link", name="pump.pressure").click()
+    await expect(page.locator("#chart canvas")).to_be_visible()
+
+    async def settled():
+        return await page.locator("#panel-changes li").count() > 0
+
+    await until(settled)
+    assert await page.evaluate(VIOLATIONS) == []
