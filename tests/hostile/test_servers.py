@@ -71,6 +71,7 @@ class Honest:
         #: Seconds from before a commit to its arrival, and from a request to its reply.
         self.arrivals, self.answers = [], []
         self.pages = []
+        self.resting = False
         self.statuses = set()
 
     def now(self):
@@ -92,9 +93,8 @@ class Honest:
             await page.connect()
             self._stack.push_async_callback(page.end)
             self.pages.append(page)
-        rows = await stored()
         for page in self.pages:
-            await page.until(rows)
+            await page.sees(lambda page=page: page.copy.whole)
         if self.writing:
             self._tasks.append(asyncio.create_task(self._write()))
         for number in range(max(2, CLIENTS // 5)):
@@ -109,16 +109,16 @@ class Honest:
         await self._stack.aclose()
 
     async def rest(self):
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ask and write no more, once what was begun is answered."""
+        self.resting = True
+        await asyncio.gather(*self._tasks)
         self._tasks.clear()
 
     async def _write(self):
         """Every row in its turn, by the ORM."""
         first = await in_database(lambda: IntegerValue.objects.order_by("pk").first().pk)()
         number = 0
-        while True:
+        while not self.resting:
             pk = first + 10 + number % 10
             rows = IntegerValue.objects.filter(pk=pk)
             await in_database(lambda rows=rows: rows.update(value=self.now()))()
@@ -128,7 +128,7 @@ class Honest:
     async def _ask(self, live, number):
         rows = await in_database(lambda: list(IntegerValue.objects.order_by("pk")[:10]))()
         pk = rows[number - 1].pk
-        while True:
+        while not self.resting:
             for action, payload in (
                 ("retrieve", {"pk": pk}),
                 ("update", {"pk": pk, "data": {"name": f"row {time.monotonic()}"}}),
