@@ -116,6 +116,7 @@ def _binding(binding: type[Binding]) -> dict[str, Any]:
         "fields": serializer.__qualname__ if serializer else binding.field_names(),
         # None: they depend on the row.
         "groups": None if constant is None else sorted(constant),
+        "watch": [one if isinstance(one, str) else one._meta.label for one in binding.watch],
     }
 
 

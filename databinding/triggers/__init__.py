@@ -212,12 +212,15 @@ def loosen_before_migrate(
     connection = connections[using]
     if not supported(connection):
         return
-    concerned = {watch.model._meta.app_label for watch in watches(using)}
-    concerned |= {watch.bound.partition(".")[0] for watch in watches(using)}
-    if concerned.isdisjoint(migration.app_label for migration, _ in plan):
-        return
-    if journal.exists(using):
-        _DIALECTS[connection.vendor].loosen(connection)
+    migrated = {migration.app_label for migration, _ in plan}
+    apps = {watch.table: watch.model._meta.app_label for watch in watches(using)}
+
+    def concerned(table: str, bound: str) -> bool:
+        # A table that isn't known is one that a migration is about to rename or drop.
+        return apps.get(table) in {*migrated, None} or bound.partition(".")[0] in migrated
+
+    if migrated and journal.exists(using):
+        _DIALECTS[connection.vendor].loosen(connection, concerned)
 
 
 def install_after_migrate(

@@ -258,16 +258,21 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
             cursor.execute(statement)
 
 
-def loosen(connection: BaseDatabaseWrapper) -> None:
-    """Have our triggers' functions name no columns: whatever changes, any row may have."""
+def loosen(connection: BaseDatabaseWrapper, concerned: Callable[[str, str], bool]) -> None:
+    """Have our triggers' functions name no columns: whatever changes, any row may have.
+
+    Those that are concerned by their table and the label of a bound model.
+    """
     schema = _schema(connection)
     quote = connection.ops.quote_name
     journal = f"{schema}.{quote(JournalEntry._meta.db_table)}"
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(
             r"""
-            SELECT DISTINCT function.proname, substring(function.prosrc FROM $$SELECT '([^':]+)$$)
+            SELECT class.relname, function.proname,
+                coalesce(substring(function.prosrc FROM $$SELECT '([^':]+)$$), '')
             FROM pg_trigger AS trigger
+            JOIN pg_class AS class ON class.oid = trigger.tgrelid
             JOIN pg_proc AS function ON function.oid = trigger.tgfoid
             WHERE trigger.tgname LIKE 'databinding\_%%' AND trigger.tgparentid = 0
                 AND function.pronamespace = (
@@ -276,8 +281,8 @@ def loosen(connection: BaseDatabaseWrapper) -> None:
             """,
             [quote(JournalEntry._meta.db_table)],
         )
-        for name, bound in cursor.fetchall():
-            if bound is not None:
+        for table, name, bound in cursor.fetchall():
+            if bound and concerned(table, bound):
                 cursor.execute(
                     f"CREATE OR REPLACE FUNCTION {schema}.{quote(name)}() RETURNS trigger "
                     f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = {_SEARCH_PATH} AS "

@@ -256,8 +256,11 @@ def replace(connection: BaseDatabaseWrapper, *, drop: Iterable[str], create: Ite
             cursor.execute(statement)
 
 
-def loosen(connection: BaseDatabaseWrapper) -> None:
-    """Have our triggers name no columns: whatever changes, any row may have."""
+def loosen(connection: BaseDatabaseWrapper, concerned: Callable[[str, str], bool]) -> None:
+    """Have our triggers name no columns: whatever changes, any row may have.
+
+    Those that are concerned by their table and the label of a bound model.
+    """
     quote = connection.ops.quote_name
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(
@@ -266,10 +269,12 @@ def loosen(connection: BaseDatabaseWrapper) -> None:
             [],
         )
         for name, table, sql in cursor.fetchall():
-            cursor.execute(f"DROP TRIGGER {quote(name)}")
             made = _MADE.search(sql)
+            bound = made["label"].partition(":")[0] if made else ""
+            if not concerned(table, bound):
+                continue
+            cursor.execute(f"DROP TRIGGER {quote(name)}")
             if made and made["when"] == "AFTER":
-                bound = made["label"].partition(":")[0]
                 cursor.execute(
                     f"CREATE TRIGGER {quote(name)} AFTER {made['operation']} ON "
                     f'"{table.replace(chr(34), 2 * chr(34))}" '

@@ -68,6 +68,7 @@ def test_where_nothing_is_wrong_it_says_so():
         "            groups: every row in intval-updates\n"
     ) in printed
     assert "            groups: by row\n" in printed
+    assert "            watches: owner\n" in printed
     assert "channel layer  none" in printed
     assert "  DOORBELL = None\n" in printed
 

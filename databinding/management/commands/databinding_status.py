@@ -79,6 +79,8 @@ def _database(database: dict[str, Any]) -> Iterator[str]:
         groups = binding["groups"]
         shown = "by row" if groups is None else f"every row in {', '.join(groups) or 'none'}"
         yield f"            groups: {shown}"
+        if binding["watch"]:
+            yield f"            watches: {', '.join(binding['watch'])}"
 
 
 def _channel_layer(layer: dict[str, Any] | None) -> str:
