@@ -117,6 +117,7 @@ def _binding(binding: type[Binding]) -> dict[str, Any]:
         # None: they depend on the row.
         "groups": None if constant is None else sorted(constant),
         "watch": [one if isinstance(one, str) else one._meta.label for one in binding.watch],
+        "refresh_every": binding.refresh_every,
     }
 
 

@@ -15,6 +15,7 @@ from databinding.journal import open_journal
 from databinding.models import JournalEntry
 from tests.redis import Redis
 from tests.servers import CHECKOUT, PATIENCE, environment
+from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,6 +72,15 @@ def test_where_nothing_is_wrong_it_says_so():
     assert "            watches: owner\n" in printed
     assert "channel layer  none" in printed
     assert "  DOORBELL = None\n" in printed
+
+
+def test_bindings_that_are_asked_anew(monkeypatch):
+    """A binding's `refresh_every` is told with it."""
+    monkeypatch.setattr(IntegerValueBinding, "refresh_every", 90)
+    printed, _ = status()
+    assert (
+        "            groups: every row in intval-updates\n            asked anew every 90 s\n"
+    ) in printed
 
 
 @override_settings(DATABINDING={"DOORBELL": None})

@@ -81,6 +81,8 @@ def _database(database: dict[str, Any]) -> Iterator[str]:
         yield f"            groups: {shown}"
         if binding["watch"]:
             yield f"            watches: {', '.join(binding['watch'])}"
+        if binding["refresh_every"] is not None:
+            yield f"            asked anew every {binding['refresh_every']:g} s"
 
 
 def _channel_layer(layer: dict[str, Any] | None) -> str:
