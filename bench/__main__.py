@@ -97,8 +97,8 @@ class Bench:
         found = {}
         for clients in (100,) if self.quick else (100, 500, 1000):
             # A delivery of theirs takes so long that a thousand of them show enough.
-            sized = {"clients": clients, "events": 4 if self.quick else 10}
-            sized["rounds"] = 3 if self.quick else 9
+            sized = {"clients": clients, "events": 4 if self.quick else 6}
+            sized["rounds"] = 3 if self.quick else 5
             found[clients] = {
                 "outside": self.served(fanout.measure, fanout.ROWS, outside=True, **sized),
                 "inside": self.served(fanout.measure, fanout.ROWS, outside=False, **sized),
