@@ -73,7 +73,9 @@ def rates(results, machine):
         for percentile, width in (("p50_ms", 2), ("p99_ms", 1)):
             drawn = {**style(kind), "linewidth": width}
             drawn["label"] += f", {percentile[:3]}"
-            axes.plot([int(one) for one in paces], [found[one][percentile] for one in paces], **drawn)
+            axes.plot(
+                [int(one) for one in paces], [found[one][percentile] for one in paces], **drawn
+            )
     axes.set_xlabel("events a second")
     axes.set_ylabel("milliseconds")
     axes.set_xscale("log")

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from databinding.audience import Audience, Door, Frames
 from databinding.connection import Connection
@@ -48,16 +48,12 @@ class Subscriber(Protocol):
     def leave(self) -> None: ...
 
 
-class _Round:
-    """News on their way to an audience: who is still to come, and how long it has taken."""
+class _Round(NamedTuple):
+    """News on their way to an audience: who is still to come, and since when they wait."""
 
-    __slots__ = ("audience", "members", "told", "took")
-
-    def __init__(self, audience: Audience, members: Iterator[Subscriber], told: float) -> None:
-        self.audience = audience
-        self.members = members
-        self.told = told
-        self.took = 0.0
+    audience: Audience
+    members: Iterator[Subscriber]
+    told: float
 
 
 class Busy(Exception):
@@ -82,10 +78,12 @@ class Hub:
         self._subscriptions: dict[Audience, set[Subscriber]] = {}
         #: Seconds that it took to send the last news to all who may be sent them.
         self.took = 0.0
-        # Audiences with news that aren't begun with, and since when; and the one being served:
-        # who of it is still to come, and for how long it has been at it.
+        # Audiences with news that aren't begun with, and since when; the one that is being served;
+        # whether that goes on in a moment, and what it has taken by now.
         self._news: dict[Audience, float] = {}
         self._serving: _Round | None = None
+        self._at_it = False
+        self._spent = 0.0
 
     # Called in any thread
 
@@ -128,17 +126,19 @@ class Hub:
         for audience in audiences:
             if audience in self._subscriptions:
                 self._news.setdefault(audience, told)
-        if self._serving is None:
+        if not self._at_it:
             self._serve()
 
     def _serve(self) -> None:
         """Send news for a while, and go on when others have had their turn."""
-        began = time.monotonic()
+        began = now = time.monotonic()
         until = began + self.SLICE
-        while True:
+        self._at_it = False
+        while self._serving is not None or self._news:
+            if now > until:
+                self._at_it = True
+                break
             if self._serving is None:
-                if not self._news:
-                    return
                 audience = next(iter(self._news))
                 members = tuple(self._subscriptions.get(audience, ()))
                 self._serving = _Round(audience, iter(members), self._news.pop(audience))
@@ -148,14 +148,14 @@ class Hub:
                 logger.exception("A subscription can't be served; others are.")
                 done = False
             now = time.monotonic()
-            self._serving.took += now - began
-            if not done:
-                self.loop.call_soon(self._serve)
-                return
-            self.took = self._serving.took
-            self.tally.deliveries.add(now - self._serving.told)
-            self._serving = None
-            began = now
+            if done:
+                self.tally.deliveries.add(now - self._serving.told)
+                self._serving = None
+        self._spent += now - began
+        if self._at_it:
+            self.loop.call_soon(self._serve)
+        else:
+            self.took, self._spent = self._spent, 0.0
 
     def _push(self, this: _Round, until: float) -> bool:
         """Serve some of an audience; whether those were all.

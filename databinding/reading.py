@@ -359,10 +359,16 @@ class Reader:
         self.owe(form, None)
 
     def _guarded(self, read: Callable[[], T]) -> T:
-        # A savepoint: after a failed statement PostgreSQL refuses all others until it is undone.
         # Querysets are made inside, too: what a developer makes them of may ask the database.
-        with transaction.atomic(using=self.journal.alias):
+        if self.journal.refuses_after_failure:
+            with transaction.atomic(using=self.journal.alias):  # a savepoint
+                return read()
+        try:
             return read()
+        except Exception:
+            # Whatever was done inside by `atomic` without a savepoint: there is nothing to undo.
+            transaction.set_rollback(False, using=self.journal.alias)
+            raise
 
     def _rendered(
         self,

@@ -36,6 +36,8 @@ class Journal(ABC):
 
     #: Keys dropped in one transaction of a pruning.
     prune_slice: ClassVar[int]
+    #: Does a transaction in which a statement has failed refuse all others until it is undone?
+    refuses_after_failure: ClassVar[bool] = True
 
     def __init__(self, alias: str) -> None:
         self.alias = alias

@@ -23,6 +23,7 @@ _EPOCH = Epoch._meta.db_table
 class SQLiteJournal(Journal):
     """Positions are ids; ``PRAGMA data_version`` tells that another connection has committed."""
 
+    refuses_after_failure = False
     # Writers wait milliseconds.
     prune_slice = 2_000
     #: Milliseconds that pruning waits for a writer before it leaves it for the next time.
@@ -80,13 +81,16 @@ class SQLiteJournal(Journal):
 
     def state(self) -> State | None:
         with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT value, pruned FROM {_EPOCH} WHERE id = 1")
-            epoch = cursor.fetchone()
-            if epoch is None:
-                return None
-            cursor.execute(f"SELECT id, tag FROM {_JOURNAL} ORDER BY id DESC LIMIT 1")
-            newest = cursor.fetchone()
-        return State(epoch[0], epoch[1], Position(*newest) if newest else Position(0, 0))
+            cursor.execute(
+                f"SELECT epoch.value, epoch.pruned, newest.id, newest.tag FROM {_EPOCH} AS epoch"
+                f" LEFT JOIN (SELECT id, tag FROM {_JOURNAL} ORDER BY id DESC LIMIT 1) AS newest"
+                " WHERE epoch.id = 1"
+            )
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        epoch, pruned, newest, tag = found
+        return State(epoch, pruned, Position(0, 0) if newest is None else Position(newest, tag))
 
     def new_epoch(self) -> None:
         Epoch.objects.using(self.alias).update_or_create(

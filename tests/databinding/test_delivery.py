@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 from channels.db import database_sync_to_async as in_database
@@ -112,6 +113,36 @@ async def test_a_large_audience_is_served_in_slices(monkeypatch):
             await update(value)
         for socket in sockets:
             await socket.until("intval", {pk: {"name": "a", "value": 7}})
+
+
+async def test_many_audiences_are_served_in_slices(monkeypatch):
+    """The loop does other things also between audiences, and the time for all of them is known."""
+    monkeypatch.setattr(Hub, "SLICE", 0.0)
+    hub = Hub(asyncio.get_running_loop())
+    served = []
+
+    class Alone:
+        stream, classic, number = "intval", False, 0
+
+        def __init__(self, audience):
+            self.audience = audience
+
+        def deliver(self):
+            time.sleep(0.001)
+            served.append(self)
+
+    class Nothing:
+        def made(self, stream, classic, since):
+            return None
+
+    audiences = [Nothing() for _ in range(5)]
+    for audience in audiences:
+        hub.add(Alone(audience))
+    hub._deliver(audiences, time.monotonic())
+    assert len(served) == 1
+    hub._deliver(audiences[:1], time.monotonic())
+    await eventually(lambda: len(served) == 6)
+    await eventually(lambda: hub.took >= 0.006)
 
 
 async def test_frames_pass_by_the_session_middleware():
