@@ -15,6 +15,7 @@ from unittest.mock import patch
 from playwright.async_api import async_playwright
 
 from bench import connections, fanout, idle, latency, machine, rates
+from bench.systems import SERVERS
 from tests.postgresql import PostgreSQL
 from tests.redis import Redis
 from tests.servers import CHECKOUT, Server, environment
@@ -75,6 +76,8 @@ class Bench:
 
     def __init__(self, folder, redis, quick):
         self.quick = quick
+        # A look is one at the server of production.
+        self.servers = SERVERS[:1] if quick else SERVERS
         self.folder = folder
         self.redis = redis
         self.database = str(Path(folder, "bench.sqlite3"))
@@ -98,7 +101,7 @@ class Bench:
         for clients in (100,) if self.quick else (100, 500, 1000):
             # A delivery of theirs takes so long that a thousand of them show enough.
             sized = {"clients": clients, "events": 4 if self.quick else 6}
-            sized["rounds"] = 3 if self.quick else 5
+            sized |= {"rounds": 3 if self.quick else 5, "servers": self.servers}
             found[clients] = {
                 "outside": self.served(fanout.measure, fanout.ROWS, outside=True, **sized),
                 "inside": self.served(fanout.measure, fanout.ROWS, outside=False, **sized),
@@ -110,20 +113,22 @@ class Bench:
         sized = {"clients": 50, "seconds": 1, "rounds": 1}
         if not self.quick:
             sized = {"clients": 500, "seconds": 8, "rounds": 3}
-        return self.served(rates.measure, 2_000, **sized)
+        return self.served(rates.measure, 2_000, servers=self.servers, **sized)
 
     def memory(self):
         """Memory of a connection, idle and busy."""
-        return self.served(connections.memory, 200, clients=100 if self.quick else 1000)
+        clients = 100 if self.quick else 1000
+        return self.served(connections.memory, 200, clients=clients, servers=self.servers)
 
     def handshakes(self):
         """CPU of a handshake, and of a subscription."""
         sized = {"clients": 50, "rounds": 1} if self.quick else {"clients": 500, "rounds": 5}
-        return self.served(connections.handshakes, 20, **sized)
+        return self.served(connections.handshakes, 20, servers=self.servers, **sized)
 
     def storm(self):
         """A crowd that comes back at once."""
-        return self.served(connections.storm, 20, clients=200 if self.quick else 2000)
+        clients = 200 if self.quick else 2000
+        return self.served(connections.storm, 20, clients=clients, servers=self.servers)
 
     def joining(self):
         """A crowd that joins a large stream at once."""
@@ -132,7 +137,8 @@ class Bench:
 
     def deaf(self):
         """Clients that never read, among others."""
-        return self.served(connections.deaf, 200, clients=100, seconds=1 if self.quick else 10)
+        sized = {"clients": 100, "seconds": 1 if self.quick else 10}
+        return self.served(connections.deaf, 200, servers=self.servers, **sized)
 
     def processes(self):
         """1, 2 and 4 processes."""
@@ -143,8 +149,9 @@ class Bench:
 
     def browser(self):
         """From a commit to the page's DOM, in a real Chromium; CPU of idle pages."""
-        kinds = ("uvicorn", "daphne")
-        return {kind: asyncio.run(in_browser(self.database, kind, self.quick)) for kind in kinds}
+        return {
+            kind: asyncio.run(in_browser(self.database, kind, self.quick)) for kind in self.servers
+        }
 
     def writer(self):
         """What capture and the doorbell add to a write."""

@@ -10,19 +10,19 @@ import statistics
 import time
 
 from bench.rates import medians, run
-from bench.systems import WINDOW, Kind, System
+from bench.systems import SERVERS, WINDOW, Kind, System, on
 
 IDLE = [
     Kind(server, *rest)
-    for server in ("uvicorn", "daphne")
+    for server in SERVERS
     for rest in (("bare",), ("channels", "memory"), ("ours",))
 ]
 
 
-def memory(template, folder, redis, *, clients):
+def memory(template, folder, redis, *, clients, servers):
     """KiB of each connection: nothing happens; and after events at a pace, where there are any."""
     found = {}
-    for kind in IDLE:
+    for kind in on(servers, IDLE):
         with running(kind, template, folder, redis) as system:
             # What the first connections bring along for all is paid by them.
             system.gather(20)
@@ -39,11 +39,14 @@ def memory(template, folder, redis, *, clients):
     return found
 
 
-def handshakes(template, folder, redis, *, clients, rounds):
+def handshakes(template, folder, redis, *, clients, rounds, servers):
     """CPU milliseconds of a handshake, and with it of a subscription and its snapshot."""
     found = {}
     with contextlib.ExitStack() as stack:
-        systems = [stack.enter_context(running(kind, template, folder, redis)) for kind in IDLE]
+        systems = [
+            stack.enter_context(running(kind, template, folder, redis))
+            for kind in on(servers, IDLE)
+        ]
         order = list(systems)
         for number in range(rounds + 1):
             order.append(order.pop(0))
@@ -64,10 +67,10 @@ def handshakes(template, folder, redis, *, clients, rounds):
     }
 
 
-def storm(template, folder, redis, *, clients):
+def storm(template, folder, redis, *, clients, servers):
     """Seconds until so many clients, all dropped at once, are accepted and current again."""
     found = {}
-    for kind in (Kind("uvicorn", "ours", acks=True), Kind("daphne", "ours", acks=True)):
+    for kind in on(servers, [Kind(server, "ours", acks=True) for server in SERVERS]):
         with running(kind, template, folder, redis) as system:
             system.gather(clients)
             system.outside().write("ours", 1, 20, 20)
@@ -103,10 +106,10 @@ def joining(template, folder, redis, *, clients, rows):
     return found
 
 
-def deaf(template, folder, redis, *, clients, seconds):
+def deaf(template, folder, redis, *, clients, seconds, servers):
     """Some who never read among others who do: what these get, how soon, and the memory."""
     found = {}
-    for server in ("uvicorn", "daphne"):
+    for server in servers:
         kind = Kind(server, "ours", acks=True)
         with running(kind, template, folder, redis) as system:
             for name, some in (("all read", 0), ("5 never read", 5)):

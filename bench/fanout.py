@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import time
 
-from bench.systems import Kind, System
+from bench.systems import Kind, System, on
 
 ROWS = 10
 #: Seconds of rest after an event has reached everybody.
@@ -39,12 +39,12 @@ INSIDE = [
 ]
 
 
-def measure(template, folder, redis, *, clients, events, rounds, outside, kinds=None):
+def measure(template, folder, redis, *, clients, events, rounds, outside, servers):
     """Microseconds of each kind, by its name."""
     systems = []
     found = {}
     try:
-        for kind in kinds or (OUTSIDE if outside else INSIDE):
+        for kind in on(servers, OUTSIDE if outside else INSIDE):
             systems.append(System(kind, template, folder, redis))
             systems[-1].gather(clients)
             turn(systems[-1], 2, outside)

@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import time
 
-from bench.systems import Kind, System
+from bench.systems import Kind, System, on
 
 #: Events a second, on so many rows, so many in one transaction.
 RATES = ((20, 20, 1), (200, 200, 1), (1_000, 200, 10), (4_000, 2_000, 40))
@@ -20,11 +20,11 @@ OURS = [Kind(server, "ours", acks=True) for server in ("uvicorn", "daphne")]
 PEERS = [Kind(server, "channels", "redis") for server in ("uvicorn", "daphne")]
 
 
-def measure(template, folder, redis, *, clients, seconds, rounds):
+def measure(template, folder, redis, *, clients, seconds, rounds, servers):
     found = {}
     systems = []
     try:
-        for kind in [*OURS, *PEERS]:
+        for kind in on(servers, [*OURS, *PEERS]):
             systems.append(System(kind, template, folder, redis))
             systems[-1].gather(clients)
         order = list(systems)

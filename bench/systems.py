@@ -14,12 +14,15 @@ import psutil
 from bench.crowd import Crowd
 from bench.frames import name_of
 from bench.outside import Writer
-from tests.servers import CHECKOUT, Server, environment
+from tests.servers import Server, environment
 
 #: Servers have one core, whoever loads them the other.
 SERVED, LOADING = (0, 1) if (psutil.cpu_count() or 1) > 1 else (None, None)
 #: A frame that isn't acknowledged holds ours back: as our JavaScript client has it.
 WINDOW = 8
+
+
+SERVERS = ("uvicorn", "daphne")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Kind:
         if self.to != "ours":
             return None
         return {"stream": "intval", "window": WINDOW if self.acks else None}
+
+
+def on(servers, kinds):
+    """Those kinds that one of these servers serves, or none does."""
+    return [kind for kind in kinds if kind.server in servers or kind.server == "none"]
 
 
 class System:
@@ -167,6 +175,3 @@ def cpu_of(process):
         return time.clock_gettime(~process.pid << 3 | 2)
     times = process.cpu_times()
     return times.user + times.system
-
-
-__all__ = ["CHECKOUT", "Kind", "System"]
