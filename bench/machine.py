@@ -1,5 +1,6 @@
 """What a result was measured on."""
 
+import os
 import platform
 import sqlite3
 import subprocess
@@ -19,6 +20,8 @@ def described():
         "cores": psutil.cpu_count(),
         "processor": platform.processor() or platform.machine(),
         "system": platform.system(),
+        # What else was going on: with more than there are cores, sleepers come back to cold caches.
+        "load_average": [round(load, 1) for load in os.getloadavg()],
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         **{name: version(name) for name in PACKAGES},
