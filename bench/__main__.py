@@ -16,6 +16,7 @@ from playwright.async_api import async_playwright
 
 from bench import connections, fanout, idle, latency, machine, rates
 from bench.systems import SERVERS
+from tests.postgresql import PostgreSQL
 from tests.redis import Redis
 from tests.servers import CHECKOUT, Server, environment
 

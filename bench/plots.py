@@ -55,9 +55,11 @@ def fanout(results, machine):
     """Clients against the CPU of a delivery."""
     figure, axes = sheet("Server CPU for each delivered event, one event a frame", machine)
     sizes = sorted(results, key=int)
-    for kind in results[sizes[0]]["outside"]:
-        costs = [results[size]["outside"][kind]["microseconds"] for size in sizes]
-        axes.plot([int(size) for size in sizes], costs, **style(kind))
+    kinds = {kind: None for size in sizes for kind in results[size]["outside"]}
+    for kind in kinds:
+        measured = [size for size in sizes if kind in results[size]["outside"]]
+        costs = [results[size]["outside"][kind]["microseconds"] for size in measured]
+        axes.plot([int(size) for size in measured], costs, **style(kind))
     axes.set_xlabel("clients of one process")
     axes.set_ylabel("µs of CPU a delivery")
     axes.set_yscale("log")
