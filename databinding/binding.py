@@ -156,7 +156,7 @@ class Binding:
     @classmethod
     def writable_fields(cls, user: AbstractBaseUser | AnonymousUser) -> Iterable[str] | None:
         """Names of fields that this user may write; None: those that he may read."""
-        return cls.readable_fields(user)
+        return cls().readable_fields(user)
 
     def has_permission(
         self, user: AbstractBaseUser | AnonymousUser, action: str, pk: Key | None

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from databinding.binding import Binding
+from databinding.refusals import refuse
 
 
 def allowed(view: Any, names: Collection[str]) -> list[str]:
@@ -86,8 +87,5 @@ def refuse_unknown(request: Request, view: Any, rows: Any, known: set[str]) -> N
     """A misspelt filter would be none, and its client take all rows for those that it wanted."""
     for backend in view.filter_backends:
         known |= backend().names(request, rows, view)
-    unknown = {
-        name: ["There is no such parameter."] for name in request.query_params if name not in known
-    }
-    if unknown:
-        raise exceptions.ValidationError(unknown)
+    unknown = (name for name in request.query_params if name not in known)
+    refuse(unknown, "There is no such parameter.")

@@ -210,7 +210,7 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         """For forms: of the fields that this user may read and write."""
         serializer: Any = super().get_serializer(*args, **kwargs)
-        writable = self.binding.writable_fields(self.actions().user)
+        writable = self.binding().writable_fields(self.actions().user)
         unwritable = () if writable is None else set(serializer.fields) - set(writable)
         for name in self.hidden().union(unwritable):
             serializer.fields.pop(name, None)
