@@ -46,8 +46,9 @@ def style(kind):
         "label": name if server == "none" else kind,
         "color": COLOURS[name],
         "linestyle": "--" if server == "daphne" else "-",
-        "marker": "o",
-        "markersize": 4,
+        "marker": "s" if server == "daphne" else "o",
+        "markerfacecolor": "none" if server == "daphne" else COLOURS[name],
+        "markersize": 5,
     }
 
 
@@ -94,7 +95,10 @@ def sheet(title, machine):
 
 
 def save(figure, axes, name):
-    axes.set_ylim(bottom=axes.get_ylim()[0])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="y", which="minor", labelsize=6)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     PLOTS.mkdir(exist_ok=True)
     figure.savefig(PLOTS / name, metadata={"Date": None})
