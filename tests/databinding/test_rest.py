@@ -19,11 +19,11 @@ from django.urls import include, path
 from drf_spectacular.validation import validate_schema
 from rest_framework.authtoken.models import Token
 from rest_framework.serializers import ModelSerializer
-from rest_framework.throttling import UserRateThrottle
 
 from databinding.keyset import Order
 from databinding.rest import addresses, narrowing, resources, rest_urls
 from databinding.rest.resources import Resource
+from databinding.throttling import ActionThrottle
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client as Websocket
 from tests.databinding.clients import named
@@ -766,8 +766,11 @@ def test_the_description_has_the_addresses_that_were_asked(client):
 def test_each_status_is_documented_and_described(serve, client):
     """The statuses of the description are those of the page, but for what is said of any server."""
 
+    class Rarely(ActionThrottle):
+        rate = "5/min"
+
     class Throttled(MessageBinding):
-        throttle_classes = [UserRateThrottle]
+        throttle_classes = [Rarely]
 
     serve({"message": Throttled})
     document = client.get("/own/schema/?format=json").json()
