@@ -1,5 +1,6 @@
 import time
 
+from django.db import DatabaseError, InterfaceError
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
@@ -48,7 +49,17 @@ def rights(kind, user):
 
 
 def pasts(user):
-    """The short pasts of the first values, in the order of their names, by kind."""
+    """The short pasts of the first values, in the order of their names, by kind.
+
+    None where the database is away: the page says so itself, and asks once it is back.
+    """
+    try:
+        return _pasts(user)
+    except (DatabaseError, InterfaceError):
+        return {}
+
+
+def _pasts(user):
     rows = []
     for kind, model in KINDS.items():
         if kind != "textval" and Demultiplexer.binding_of(kind)().has_permission(
