@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from tests.values.forms import hidden
 from values.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +20,7 @@ def test_a_value_is_edited_in_the_list(admin_client):
         "form-0-value": 42,
         "_save": "Save",
     }
-    assert admin_client.post(url, form).status_code == 302
+    assert admin_client.post(url, hidden(admin_client, url) | form).status_code == 302
     row.refresh_from_db()
     assert row.value == 42
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from dashboard.consumers import Demultiplexer
 from tests.databinding.clients import Client
+from tests.values.forms import hidden
 from values.models import LIMITS, BooleanValue, FloatValue, IntegerValue, TextValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -119,11 +120,14 @@ def test_the_admin_holds_to_the_range(admin_client):
         "form-0-value": 42,
         "_save": "Save",
     }
-    response = admin_client.post(reverse("admin:values_integervalue_changelist"), listed)
+    url = reverse("admin:values_integervalue_changelist")
+    response = admin_client.post(url, hidden(admin_client, url) | listed)
     assert response.context["cl"].formset.errors == [{"value": ["This must be 10 or less."]}]
     url = reverse("admin:values_integervalue_change", args=[row.pk])
     form = {"name": "pump", "value": 1, "warn_high": 20, "maximum": 10}
-    errors = admin_client.post(url, form).context["adminform"].form.errors
+    errors = (
+        admin_client.post(url, hidden(admin_client, url) | form).context["adminform"].form.errors
+    )
     assert set(errors) == {"maximum"}
     row.refresh_from_db()
     assert (row.value, row.warn_high) == (1, None)

@@ -15,6 +15,7 @@ from dashboard.consumers import Demultiplexer
 from databinding import triggers
 from databinding.acting import acting
 from tests.databinding.clients import Client
+from tests.values.forms import hidden
 from values.models import BooleanValue, FloatValue, IntegerValue, Sample, TextValue
 from values.samples.kinds import KINDS
 from values.samples.recording import catch_up
@@ -143,7 +144,8 @@ def test_a_silence_is_kept(row):
 def test_the_admin_says_who(admin_client, admin_user, row):
     """What is changed, added and deleted in the admin is its user's."""
     url = reverse("admin:values_integervalue_change", args=[row.pk])
-    assert admin_client.post(url, {"name": "pump", "value": 5}).status_code == 302
+    form = hidden(admin_client, url) | {"name": "pump", "value": 5}
+    assert admin_client.post(url, form).status_code == 302
     assert (past(row), authors(row)) == ([1, 5], ["", "admin"])
     admin_client.post(reverse("admin:values_booleanvalue_add"), {"name": "on", "value": "on"})
     assert authors(BooleanValue.objects.get(), "boolval") == ["admin"]
