@@ -10,7 +10,10 @@ RUN = """async (exclude) => (await axe.run({ exclude: exclude.map((one) => [one]
 
 
 async def violations(page, without=()):
-    """What axe finds wrong with the page, by rule, but in what these selectors match."""
+    """What axe finds wrong with the page, by rule, but in what these selectors match.
+
+    Scripts of axe are inline, as are styles that it tries: open the page with ``bypass_csp=True``.
+    """
     if not await page.evaluate("'axe' in window"):
         await page.add_script_tag(path=AXE)
     # What fades in or out has no contrast yet.
