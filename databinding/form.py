@@ -44,6 +44,9 @@ class Form:
         self.user = user
         #: Who is subscribed, how often. The relay keeps it, of the form that it holds.
         self.users: Counter[UserKey] = Counter()
+        # The rights with which all rows were read, by whose they were; and those that he has now.
+        self._rights: dict[UserKey, str] = {}
+        self._now = ""
         # Whoever asked last, perhaps for no more than a page.
         self._visitor = self.user_key
         self._readable: frozenset[str] | None = None
@@ -76,12 +79,21 @@ class Form:
         """On whose behalf the binding may be asked, as long as they have the key."""
         return {*+self.users, self._visitor}
 
-    def represent(self, users: Mapping[UserKey, Any]) -> None:
-        """Be asked on behalf of one of the candidates, who are ``users`` as they are now."""
+    def represent(self, users: Mapping[UserKey, Any], rights: Mapping[UserKey, str]) -> bool:
+        """Be asked on behalf of one of the candidates, who are ``users`` as they are now.
+
+        False: with other rights than before, so that rows may be others that haven't changed.
+        """
         candidates = (users.get(key) if key is not None else nobody() for key in self.candidates())
         self.user = next(
             (user for user in candidates if user is not None and self.is_of(user)), None
         )
+        self._now = rights.get(self.user_key, "")
+        return self._rights.setdefault(self.user_key, self._now) == self._now
+
+    def read_anew(self) -> None:
+        """All rows were read with the rights that there are now."""
+        self._rights = {self.user_key: self._now}
 
     def is_of(self, user: Any) -> bool:
         """Is this the user's form, now?"""

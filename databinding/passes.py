@@ -70,7 +70,11 @@ class Pass:
 
     def meet(self, forms: Iterable[Form]) -> None:
         """Somebody asks for these; whose rows they are then is read for all of them at once."""
-        self.reader.represent([self._meet(form) for form in forms])
+        self._represent([self._meet(form) for form in forms])
+
+    def _represent(self, forms: Iterable[Form]) -> None:
+        for form in self.reader.represent(forms):
+            self.reader.owe(form, None)
 
     def _meet(self, form: Form) -> Form:
         if form.personal and form not in self._met:
@@ -91,7 +95,7 @@ class Pass:
         rows = self.holdings.rows[held]
         missing = [name for name in names if name not in rows.groups]
         if missing:
-            self.reader.represent([held])
+            self._represent([held])
             loaded = self.reader.load(held, rows, missing)
             for key in self.holdings.add(held, loaded):
                 self.reader.owe(held, key)

@@ -22,6 +22,7 @@ from databinding.difference import Group, Key, RecentMembers, Rows, Window
 from databinding.form import Form, UserKey
 from databinding.journal import Journal
 from databinding.locks import gave_up
+from databinding.rights import rights_of
 
 logger = logging.getLogger("databinding")
 
@@ -142,21 +143,28 @@ class Reader:
         self.faulty: dict[Form, set[str | None]] = {}
         self._represented: set[Form] = set()
 
-    def represent(self, forms: Iterable[Form]) -> None:
-        """Have personal forms asked on behalf of users as they are in this state, in one query."""
+    def represent(self, forms: Iterable[Form]) -> set[Form]:
+        """Have personal forms asked on behalf of users as they are in this state.
+
+        A handful of queries for all of them. Returns those whose users have other rights than when
+        all their rows were read: they have to be read anew.
+        """
+        stale: set[Form] = set()
         personal = {form for form in forms if form.personal} - self._represented
         if not personal:
-            return
+            return stale
         self._represented |= personal
         keys = {key for form in personal for key in form.candidates() if key is not None}
-        users: Mapping[UserKey, Any] = self._guarded(lambda: users_by_key(keys))
+        users, rights = self._guarded(lambda: _users_with_rights(keys))
         for form in personal:
             try:
-                self._guarded(partial(form.represent, users))
+                if not self._guarded(partial(form.represent, users, rights)):
+                    stale.add(form)
             except Exception as error:
                 self.raise_if_away(error)
                 logger.exception("%s: audience_key() can't be asked.", form)
                 self.owe(form, None)
+        return stale
 
     def change(self, form: Form, texts: Collection[str | None], rows: Rows) -> Change:
         """What became of the rows with these keys, None among them: of any row that is held.
@@ -164,7 +172,9 @@ class Reader:
         Raises what the binding's querysets raise.
         """
         if None in texts:
-            return self.compared(form, rows)._replace(blind=True)
+            change = self.compared(form, rows)._replace(blind=True)
+            form.read_anew()
+            return change
         change = self.keys(form, [text for text in texts if text is not None])
         shown, _ = self._shown(form, rows, _touched(rows, change), change, known=rows.fragments)
         return change._replace(windows=shown)
@@ -436,6 +446,13 @@ class Reader:
                 *self._chunk(form, keys[:half], groups, sieve),
                 *self._chunk(form, keys[half:], groups, sieve),
             ]
+
+
+def _users_with_rights(
+    keys: Collection[UserKey],
+) -> tuple[Mapping[UserKey, Any], Mapping[UserKey, str]]:
+    users = users_by_key(keys)
+    return users, rights_of(users.values())
 
 
 def _with_keys(form: Form, keys: Collection[Any]) -> QuerySet[Any]:

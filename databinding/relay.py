@@ -451,7 +451,9 @@ class _Life:
             if keys is not None:
                 texts = keys_of(form.binding, keys, settings.KEY_LIMIT)
                 touched[form] = texts | retrying.get(form, set())
-        reader.represent(form for form, texts in touched.items() if texts or form == refresh)
+        read = [form for form, texts in touched.items() if texts or form == refresh]
+        for form in reader.represent(read):
+            touched[form] = {*touched[form], None}
         for form, texts in touched.items():
             began = time.monotonic()
             try:

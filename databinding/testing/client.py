@@ -47,12 +47,14 @@ Broken = Callable[[str, Sequence[str]], None]
 class Visitor:
     """Who connects: the websocket's path, and the groups that the server puts it in there.
 
-    `headers` go with the handshake, such as a session's cookie.
+    `headers` go with the handshake, such as a session's cookie. `user` reads whom they stand for,
+    as he is in the database now; the streams' `rows` are then asked for him.
     """
 
     path: str
     groups: frozenset[str]
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    user: Callable[[], Any] | None = None
 
 
 class Client:

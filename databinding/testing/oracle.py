@@ -52,12 +52,13 @@ class Stream:
     """A stream that every client subscribes to.
 
     `rows` says what the database holds for a client of some groups, as {pk: data} in the wire's
-    forms (`rows_of` makes it from a binding); it is called in a thread. `invariants` are asked in
+    forms (`rows_of` makes it from a binding), and for a visitor with a user gets the user, too; it
+    is called in a thread. `invariants` are asked in
     every state that a client is shown. `parameters` go with every subscription.
     """
 
     name: str
-    rows: Callable[[frozenset[str]], Rows]
+    rows: Callable[..., Rows]
     invariants: Sequence[Invariant] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -90,19 +91,17 @@ class Fault:
     seconds: float = 0.0
 
 
-def rows_of(
-    binding: type[Binding], *, limit: int | None = None, user: Any = None
-) -> Callable[[frozenset[str]], Rows]:
+def rows_of(binding: type[Binding], *, limit: int | None = None) -> Callable[..., Rows]:
     """What clients of some groups are to hold of a binding, asked of every row anew.
 
-    Of a window, that is `limit` rows, or as many as the binding says. ``user`` gives the one who
-    asks, as he is in the database; without it nobody that is known does.
+    Of a window, that is `limit` rows, or as many as the binding says. Without a user it is what
+    nobody sees that is known.
     """
     if limit is None and binding.order_by:
         limit = binding.limit
 
-    def rows(groups: frozenset[str]) -> Rows:
-        form = form_of(binding, nobody() if user is None else user())
+    def rows(groups: frozenset[str], user: Any = None) -> Rows:
+        form = form_of(binding, nobody() if user is None else user)
         seen = (
             instance
             for instance in form.queryset().order_by(*binding.total_order())
@@ -282,18 +281,22 @@ class Oracle:
             self._fault, self._last_fault = None, name
             self._fault_ended = time.monotonic()
 
-    async def truth(self, groups: frozenset[str]) -> dict[str, Rows]:
+    async def truth(self, visitor: Visitor) -> dict[str, Rows]:
         """What the database says, for each stream."""
 
         def ask() -> dict[str, Rows]:
+            user = () if visitor.user is None else (visitor.user(),)
+            return {stream.name: stream.rows(visitor.groups, *user) for stream in self._streams}
+
+        def ask_patiently() -> dict[str, Rows]:
             try:
-                return {stream.name: stream.rows(groups) for stream in self._streams}
+                return ask()
             except (DatabaseError, InterfaceError):
                 # The connection may be one from before a crash.
                 connections.close_all()
-                return {stream.name: stream.rows(groups) for stream in self._streams}
+                return ask()
 
-        rows: dict[str, Rows] = await _in_thread(ask)
+        rows: dict[str, Rows] = await _in_thread(ask_patiently)
         return rows
 
 
@@ -399,7 +402,7 @@ class _Play:
         """Wait until the client holds what the database says."""
         await client.connect()
         await client.go_on()
-        truth = await self._oracle.truth(client.visitor.groups)
+        truth = await self._oracle.truth(client.visitor)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._oracle._patience):
                 while not self._stopped and _held(client) != truth:

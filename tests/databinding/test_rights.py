@@ -19,6 +19,7 @@ from databinding.hub import running_hub
 from databinding.relay import relay_for
 from databinding.rights import look
 from tests.databinding.clients import Client, eventually
+from tests.databinding.events import Response
 from tests.databinding.users import ENDS, log_in, session_with, user_named
 from tests.shapes.bindings import Demultiplexer, PermittedBinding, TeamBinding
 from tests.shapes.models import Message, Note, Room
@@ -413,3 +414,53 @@ async def test_a_hundred_sockets_of_one_user_are_emptied_together():
     finally:
         for client in clients:
             await client.__aexit__(None, None, None)
+
+
+# Server-sent events
+
+
+async def rest_of(source):
+    """What still comes, until the response ends."""
+    while not source.ended:
+        await source.receive()
+
+
+async def test_events_end_with_the_session():
+    """Whose session ends is told to forget what he was shown, and the response ends."""
+    user = await user_named("ana")
+    await write(user, "mine")
+    async with Response(Demultiplexer, "note", user=user) as source:
+        await source.receive()
+        while source.copy.cursor is None:
+            await source.receive()
+        await in_database(user.delete)()
+        await rest_of(source)
+        assert source.copy.rows == {}
+        assert source.last_event_id == "void"
+
+
+async def test_events_of_whom_rights_are_others():
+    """Where the same stream shows other rows, they come; where it isn't allowed, it ends empty."""
+    user, other = await user_named("ana"), await user_named("bo")
+    permission = await view_note()
+    await in_database(user.user_permissions.add)(permission)
+    await write(other, "yours")
+    async with (
+        Response(Demultiplexer, "note", user=user) as notes,
+        Response(Demultiplexer, "team", user=user) as team,
+        Response(Demultiplexer, "permitted", user=user) as permitted,
+    ):
+        for source in (notes, team, permitted):
+            while source.copy.cursor is None:
+                await source.receive()
+        assert [len(source.copy.rows) for source in (notes, team, permitted)] == [0, 1, 1]
+        await in_database(user.user_permissions.clear)()
+        await rest_of(permitted)
+        assert permitted.copy.rows == {}
+        await change(user, is_staff=True)
+        while len(notes.copy.rows) < 1:
+            await notes.receive()
+        await change(user, last_name="blue")
+        # It is to be another audience's: whoever comes back is given that.
+        await rest_of(team)
+    await eventually(lambda: not relay_for("default").holdings.in_use())

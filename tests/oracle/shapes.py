@@ -1,9 +1,17 @@
 """The oracle for the tests' shapes: which visitors there are, and what holds for them."""
 
+from functools import partial
+
 from databinding.testing import Oracle, Stamp, Stream, Visitor, rows_of
 from tests.servers import Server
 from tests.shapes import watching, writes
-from tests.shapes.bindings import AccountBinding, MessageBinding, NamedBinding
+from tests.shapes.bindings import (
+    AccountBinding,
+    MessageBinding,
+    NamedBinding,
+    NoteBinding,
+    TeamBinding,
+)
 
 SETTINGS = "tests.oracle.settings"
 APPLICATION = "tests.oracle.asgi:application"
@@ -26,6 +34,20 @@ STREAMS = [
         for binding in watching.BINDINGS
     ),
     Stream("account", rows_of(AccountBinding), writes.ACCOUNT_INVARIANTS),
+]
+#: Users whose rights change, and what they see.
+USERS = [
+    Visitor(
+        "/shapes/1/",
+        frozenset({"notes"}),
+        {"Authorization": f"Token {writes.token(name)}"},
+        partial(writes.user_named, name),
+    )
+    for name in writes.USERS
+]
+PERSONAL = [
+    Stream("note", rows_of(NoteBinding), [writes.only_what_is_readable]),
+    Stream("team", rows_of(TeamBinding)),
 ]
 STAMP = Stamp("named", "value", writes.count)
 

@@ -5,8 +5,9 @@ from contextlib import nullcontext
 import pytest
 
 from databinding.testing import Fault
-from tests.oracle.shapes import shapes_oracle
+from tests.oracle.shapes import PERSONAL, USERS, shapes_oracle
 from tests.redis import Redis
+from tests.shapes import writes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,6 +44,26 @@ def test_every_copy_is_what_the_database_says(kind, servers, with_redis, start_s
             environment=environment,
         )
         report = oracle.run(seconds=BUDGET, steps=150)
+    report.check()
+    assert report.writes > 0
+    assert report.events > 0
+    print(report)
+
+
+@pytest.mark.parametrize(("kind", "servers"), [("uvicorn", 2), ("daphne", 1)])
+def test_nobody_holds_what_is_not_his(kind, servers, start_servers):
+    """Whosever rights change, with rows or without: each ends with what his queryset has."""
+    started = start_servers(servers, kind)
+    oracle = shapes_oracle(
+        [server.websocket_url for server in started],
+        visitors=USERS,
+        streams=PERSONAL,
+        writes=[*writes.NOTE_WRITES, *writes.RIGHTS_WRITES],
+        stamp=None,
+        writers=3,
+        clients=6,
+    )
+    report = oracle.run(seconds=BUDGET, steps=100)
     report.check()
     assert report.writes > 0
     assert report.events > 0

@@ -94,6 +94,8 @@ class Demultiplexer(bindings.Demultiplexer):
         "latest": bindings.LatestBinding,
         "named": bindings.NamedBinding,
         "account": bindings.AccountBinding,
+        "note": bindings.NoteBinding,
+        "team": bindings.TeamBinding,
         **{binding.stream: binding for binding in BINDINGS},
     }
 

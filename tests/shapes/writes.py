@@ -6,18 +6,23 @@ for write in WRITES: ...        # quick ones; SLOW leave transactions open for a
 
 import time
 
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
+from rest_framework.authtoken.models import Token
 
 from databinding.testing import constant_sum, never_shrinks
 from tests.databinding.programs import shell_program
 
-from .models import Account, Base, Child, Message, Named, Room, Slot, Tag
+from .models import Account, Base, Child, Message, Named, Note, Room, Slot, Tag
 
 ROOMS = (1, 2, 3)
 TAGS = (1, 2, 3)
 ACCOUNTS = 6
+#: Names of users; each has a token that is his name over and over.
+USERS = ("ana", "bo", "cy")
+TEAMS = ("red", "blue")
 
 #: What holds in every state of stream `account`.
 ACCOUNT_INVARIANTS = [constant_sum("balance", 0), never_shrinks("changes")]
@@ -32,8 +37,9 @@ def only_what_is_theirs(before, after, groups):
 
 
 def reset():
-    for model in (Message, Room, Tag, Account, Named, Base, Slot):
+    for model in (Message, Room, Tag, Account, Named, Base, Slot, Note, Token):
         model.objects.all().delete()
+    User.objects.filter(username__in=USERS).delete()
     Room.objects.bulk_create(Room(pk=pk, name=str(pk)) for pk in ROOMS)
     Tag.objects.bulk_create(Tag(pk=pk, name=str(pk)) for pk in TAGS)
     Message.objects.bulk_create(Message(room_id=pk, text="first") for pk in ROOMS)
@@ -42,6 +48,18 @@ def reset():
     Slot.objects.bulk_create(Slot(number=number) for number in range(5))
     for number in range(3):
         Child.objects.create(title="first", number=number)
+    for name in USERS:
+        user = User.objects.create(username=name, last_name=TEAMS[0])
+        Token.objects.create(user=user, key=token(name))
+        Note.objects.create(owner=user, text="first", secret="first")
+
+
+def token(name):
+    return (name * 40)[:40]
+
+
+def user_named(name):
+    return User.objects.get(username=name)
 
 
 class Undo(Exception):
@@ -422,6 +440,65 @@ def slots_come(chance):
     )
 
 
+# Notes: rows whose owners see them, and users whose rights change
+
+
+def note(chance):
+    Note.objects.create(owner=user_named(chance.choice(USERS)), text=str(chance.randrange(9)))
+
+
+def note_changes(chance):
+    if (found := some(Note, chance)) is not None:
+        found.text = str(chance.randrange(9))
+        found.secret = str(chance.randrange(9))
+        found.public = chance.random() < 0.2
+        found.save()
+
+
+def note_given_away(chance):
+    if (found := some(Note, chance)) is not None:
+        found.owner = user_named(chance.choice(USERS))
+        found.save()
+
+
+def notes_published(chance):
+    Note.objects.filter(owner__username=chance.choice(USERS)).update(public=chance.random() < 0.5)
+
+
+def note_goes(chance):
+    if (found := some(Note, chance)) is not None:
+        found.delete()
+
+
+def team_changed(chance):
+    User.objects.filter(username=chance.choice(USERS)).update(last_name=chance.choice(TEAMS))
+
+
+def promoted(chance):
+    User.objects.filter(username=chance.choice(USERS)).update(is_staff=chance.random() < 0.5)
+
+
+def promoted_with_a_note(chance):
+    """Right and row change together."""
+    with transaction.atomic():
+        promoted(chance)
+        note_changes(chance)
+
+
+def locked_out(chance):
+    """For a moment somebody may not be here at all."""
+    users = User.objects.filter(username=chance.choice(USERS))
+    users.update(is_active=False)
+    time.sleep(chance.uniform(0, 0.4))
+    users.update(is_active=True)
+
+
+def only_what_is_readable(before, after, groups):
+    """Stream `note`: who is sent a secret sees everything, so all rows have one or none has."""
+    having = {"secret" in row for row in after.values()}
+    return None if len(having) < 2 else f"Some rows have secrets, some haven't: {after}."
+
+
 # Transactions that stay open
 
 
@@ -467,6 +544,8 @@ SLOT_WRITES = [slot_take, slot_move, slots_come]
 LATE = [rename_room, rename_rooms, move_some, tag_some]
 NAMED_WRITES = [named_come, named_change, named_renamed, named_go]
 ACCOUNT_WRITES = [transfer, transfer, transfer_by_saving, close_account]
+NOTE_WRITES = [note, note, note_changes, note_changes, note_given_away, notes_published, note_goes]
+RIGHTS_WRITES = [team_changed, promoted, promoted_with_a_note, locked_out]
 WRITES = [
     *(*MESSAGE_WRITES, *NAMED_WRITES, *ACCOUNT_WRITES, truncate, several),
     *(*WATCHED_WRITES, *CHILD_WRITES, *SLOT_WRITES),
