@@ -23,7 +23,7 @@ from databinding.protocol import FrameError, Request
 from databinding.reading import DATABASE_AWAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
-from databinding.rights import rights_of
+from databinding.rights import Basis
 from databinding.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Session(Protocol):
     hub: Hub
     waiting: int
     joining: int
-    rights: str | None
+    basis: Basis
 
     def known_user(self) -> AbstractBaseUser | AnonymousUser | None: ...
 
@@ -230,9 +230,7 @@ class Door:
 
         def ask() -> Place:
             user = known if known is not None else current_user(self.session.scope)
-            if self.session.rights is None:
-                # Before they are made use of: what changes from now on is seen.
-                self.session.rights = rights_of([user]).get(user.pk, "")
+            self.session.basis.use(user)
             return admit(self.binding, user, self.session.groups, said, self.session.scope)
 
         try:
@@ -263,10 +261,8 @@ class Door:
                     before.relay.reread(before.audience.form)
                     return
                 joined = await self._join(place)
-            except DatabaseAway:
-                raise
             except Exception as error:
-                await self._take_back(error)
+                await self._take_back(self._refusal(error))
                 return
             in_flight = before.in_flight
             after = self._move(place, joined, before.window)
@@ -284,12 +280,8 @@ class Door:
                 before.relay.reread(before.audience.form)
                 return
             joined = await self._join(place, classic=True)
-        except DatabaseAway:
-            raise
-        except exceptions.APIException:
-            pass
-        except Exception:
-            logger.exception("Stream %s: what a user may see can't be told.", self.stream)
+        except Exception as error:
+            self._refusal(error)
         after = None if joined is None else joined.audience
         events = await self.session.hub.ask(
             before.relay, lambda this: this.between(before.audience, after)
@@ -306,14 +298,20 @@ class Door:
         form, groups, limit = place
         return subscription.audience.is_of(form, names_of(form.binding, groups, limit))
 
-    async def _take_back(self, error: Exception) -> None:
-        """What was shown isn't this user's to see any more."""
+    def _refusal(self, error: Exception) -> exceptions.APIException:
+        """Why nothing is to be shown. Raises `DatabaseAway` where that can't be told just now."""
         refused = as_api_exception(error)
         if refused is None:
             logger.error(
                 "Stream %s: what a user may see can't be told.", self.stream, exc_info=error
             )
             refused = exceptions.APIException("Something went wrong on the server.")
+        if refused.status_code == 503:
+            raise DatabaseAway(str(error)) from error
+        return refused
+
+    async def _take_back(self, refused: exceptions.APIException) -> None:
+        """What was shown isn't this user's to see any more."""
         self._leave()
         detail = refused.detail
         errors = detail if isinstance(detail, list) else [detail]

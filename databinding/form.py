@@ -3,7 +3,7 @@
 Most bindings show every user the same and have one form. One whose `get_queryset` or
 `readable_fields` looks at its user is *personal*: it has a form for each `audience_key`, which is
 asked on behalf of one of the users who are subscribed with that key, as he is in the state of the
-database that is being read. If none of them has the key any more, it shows nothing.
+database that is being read. While none of them has the key any more, nothing of it is read.
 """
 
 from __future__ import annotations

@@ -160,6 +160,8 @@ class Reader:
             try:
                 if not self._guarded(partial(form.represent, users, rights)):
                     stale.add(form)
+                if form.user is None:
+                    self.owe(form, None)
             except Exception as error:
                 self.raise_if_away(error)
                 logger.exception("%s: audience_key() can't be asked.", form)

@@ -455,6 +455,8 @@ class _Life:
         for form in reader.represent(read):
             touched[form] = {*touched[form], None}
         for form, texts in touched.items():
+            if form.personal and form.user is None:
+                continue  # Until somebody has the key again it stays as it was, for nobody.
             began = time.monotonic()
             try:
                 if texts:

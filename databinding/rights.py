@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _NO_RIGHT = ("last_login", "password")
 
 
+_NOBODYS = ""
+_UNCERTAIN = "?"
+
+
 class Known(NamedTuple):
     """Who somebody is now; `rights` change with his account, groups and permissions."""
 
@@ -27,11 +31,42 @@ class Known(NamedTuple):
     rights: str
 
 
+class Basis:
+    """The rights on which all that a connection is shown rests.
+
+    They may change between one use of them and the next, and back before anybody looks: what rests
+    on different ones, or on none that is known for certain, is to be asked anew.
+    """
+
+    def __init__(self) -> None:
+        # None: nothing is shown yet. The empty text is nobody's rights.
+        self._rights: str | None = None
+
+    def use(self, user: AbstractBaseUser | AnonymousUser) -> None:
+        """Something is about to be shown to this user. Asks the database.
+
+        To be called before his rights are asked for: what changes after that is seen.
+        """
+        rights = rights_of([user]).get(user.pk, _NOBODYS)
+        self._rights = rights if self._rights in (None, rights) else _UNCERTAIN
+
+    def holds(self, known: Known) -> bool:
+        return self._rights in (None, known.rights)
+
+    def renew(self, known: Known) -> None:
+        """Everything is asked anew, from now on."""
+        self._rights = known.rights
+
+    def doubt(self) -> None:
+        """Not everything could be asked anew."""
+        self._rights = _UNCERTAIN
+
+
 def look(scopes: Sequence[Mapping[str, Any]]) -> list[Known]:
     """Who these connections are now."""
     users = current_users(scopes)
     rights = rights_of(users)
-    return [Known(user, rights.get(user.pk, "")) for user in users]
+    return [Known(user, rights.get(user.pk, _NOBODYS)) for user in users]
 
 
 def rights_of(users: Iterable[AbstractBaseUser | AnonymousUser]) -> dict[Any, str]:

@@ -19,7 +19,7 @@ from databinding.inbound import BindingConsumer
 from databinding.introduction import Introduction
 from databinding.limits import TokenBucket, cost
 from databinding.protocol import CloseCode, Closed, FrameError
-from databinding.rights import Known
+from databinding.rights import Basis, Known
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -82,8 +82,7 @@ class Session:
         self.begun = False
         self._introduction = Introduction(self)
         self._regroup = regroup
-        #: What the user's rights were when something was shown to him.
-        self.rights: str | None = None
+        self.basis = Basis()
         self._asgi_send = send
         self._opened = time.monotonic()
         self._pace = TokenBucket(settings.FRAME_RATE, settings.FRAME_BURST, self._opened)
@@ -129,7 +128,7 @@ class Session:
         """The client has said who it is: everything is as if the handshake had had that scope."""
         for door in self.doors.values():
             door.end()
-        self.scope, self.rights = scope, None
+        self.scope, self.basis = scope, Basis()
         self.groups = await self._regroup(scope)
         self.hub.vigil.add(self)
         self._opened = time.monotonic()
@@ -211,6 +210,7 @@ class Session:
 
     async def renew(self, known: Known) -> None:
         """The user's rights have changed: show him what he may see now."""
+        self.basis.renew(known)
         self.scope = {**self.scope, "user": known.user}
         self.groups = await self._regroup(self.scope)
         for door in self._bound():

@@ -28,7 +28,6 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_GET
-from rest_framework import exceptions
 
 from databinding import origin, protocol
 from databinding.admission import Place, admit
@@ -41,7 +40,7 @@ from databinding.passes import Joined, names_of
 from databinding.protocol import FrameError
 from databinding.refusals import as_api_exception
 from databinding.relay import relay_for
-from databinding.rights import Known, rights_of
+from databinding.rights import Basis, Known
 from databinding.routers import consistent_reads
 from databinding.subscription import Subscription
 from databinding.websockets import WebSocketDemultiplexer, scope_of_page
@@ -153,7 +152,7 @@ class _Admission:
         scope: Scope,
     ) -> None:
         self.scope = scope
-        self.rights: str | None = None
+        self.basis = Basis()
         self._demultiplexer = demultiplexer
         self._binding = binding
         self._said = said
@@ -162,9 +161,7 @@ class _Admission:
         """Raises what `admit` does, and `AuthenticationFailed`. Asks the database."""
         self.scope = identified(self.scope)
         user = self.scope["user"]
-        if self.rights is None:
-            # Before they are made use of: what changes from now on is seen.
-            self.rights = rights_of([user]).get(user.pk, "")
+        self.basis.use(user)
         groups = self._demultiplexer.groups_of_page(self.scope)
         return admit(self._binding, user, groups, self._said, self.scope)
 
@@ -238,12 +235,8 @@ class _EventStream:
         return self._admission.scope
 
     @property
-    def rights(self) -> str | None:
-        return self._admission.rights
-
-    @rights.setter
-    def rights(self, rights: str | None) -> None:
-        self._admission.rights = rights
+    def basis(self) -> Basis:
+        return self._admission.basis
 
     def over(self) -> None:
         """The session has ended, or its user may not be here any more."""
@@ -251,11 +244,14 @@ class _EventStream:
 
     async def renew(self, known: Known) -> None:
         """The user's rights have changed. Raises what asking the database does."""
+        self.basis.renew(known)
         self._admission.scope = {**self.scope, "user": known.user}
         audience = self._subscription.audience
         try:
             form, groups, limit = await database_sync_to_async(self._admission.ask)()
-        except exceptions.APIException:
+        except Exception as error:
+            if _refusal(self._stream, error).status == 503:
+                raise
             self.over()
             return
         if audience.is_of(form, names_of(form.binding, groups, limit)):

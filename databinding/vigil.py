@@ -16,7 +16,7 @@ from channels.db import database_sync_to_async
 
 from databinding.conf import settings
 from databinding.identity import Scope
-from databinding.rights import Known, look
+from databinding.rights import Basis, Known, look
 
 logger = logging.getLogger("databinding")
 
@@ -27,8 +27,8 @@ class Watched(Protocol):
     @property
     def scope(self) -> Scope: ...
 
-    #: What his rights were when he was let in; None: nobody has asked yet.
-    rights: str | None
+    @property
+    def basis(self) -> Basis: ...
 
     def over(self) -> None:
         """The credentials are void."""
@@ -78,12 +78,12 @@ class Vigil:
             if not known.user.is_authenticated:
                 self.discard(one)
                 one.over()
-            elif one.rights is not None and one.rights != known.rights:
+            elif not one.basis.holds(known):
                 changed.append((one, known))
         # One after another: many at once would only wait for the same database.
         for one, known in changed:
             try:
                 await one.renew(known)
-                one.rights = known.rights
             except Exception:
+                one.basis.doubt()
                 logger.warning("Changed rights wait to be acted on.", exc_info=True)
