@@ -44,6 +44,8 @@ class Form:
         self.user = user
         #: Who is subscribed, how often. The relay keeps it, of the form that it holds.
         self.users: Counter[UserKey] = Counter()
+        #: Nobody had the key when it was to be read, so it was not: all of it is to be read anew.
+        self.vacant = False
         # The rights with which all rows were read, by whose they were; and those that he has now.
         self._rights: dict[UserKey, str] = {}
         self._now = ""
@@ -67,13 +69,11 @@ class Form:
         """Whose subscription it is that was asked for with this form."""
         return None if self.user is None else self.user.pk
 
-    def visit(self, other: Form) -> bool:
-        """Somebody asks, with a form of his own that equals this one. False: it showed nothing."""
-        shown = self.user is not None or not self.personal
+    def visit(self, other: Form) -> None:
+        """Somebody asks, with a form of his own that equals this one."""
         self._visitor = other.user_key
-        if not shown:
+        if self.user is None:
             self.user = other.user
-        return shown
 
     def candidates(self) -> set[UserKey]:
         """On whose behalf the binding may be asked, as long as they have the key."""
@@ -88,12 +88,15 @@ class Form:
         self.user = next(
             (user for user in candidates if user is not None and self.is_of(user)), None
         )
+        if self.user is None:
+            self.vacant = True
         self._now = rights.get(self.user_key, "")
         return self._rights.setdefault(self.user_key, self._now) == self._now
 
     def read_anew(self) -> None:
         """All rows were read with the rights that there are now."""
         self._rights = {self.user_key: self._now}
+        self.vacant = False
 
     def is_of(self, user: Any) -> bool:
         """Is this the user's form, now?"""

@@ -73,8 +73,7 @@ class Pass:
         self._represent([self._meet(form) for form in forms])
 
     def _represent(self, forms: Iterable[Form]) -> None:
-        for form in self.reader.represent(forms):
-            self.reader.owe(form, None)
+        self.reader.anew |= self.reader.represent(forms)
 
     def _meet(self, form: Form) -> Form:
         if form.personal and form not in self._met:
@@ -82,8 +81,9 @@ class Pass:
             # Nobody has looked after his rights while nobody was subscribed.
             self.holdings.forget_unused(form)
         held = self.holdings.held(form)
-        if not held.visit(form) and self.holdings.rows[held].groups:
-            self.reader.owe(held, None)
+        held.visit(form)
+        if held.vacant and self.holdings.rows[held].groups:
+            self.reader.anew.add(held)
         return held
 
     def load(self, form: Form, names: Iterable[Group]) -> Form:

@@ -141,7 +141,15 @@ class Reader:
         self._held = held
         #: Rows that could not be read or rendered, as texts of their keys; None: the whole form.
         self.faulty: dict[Form, set[str | None]] = {}
-        self._represented: set[Form] = set()
+        #: Personal forms to be read anew as soon as may be.
+        self.anew: set[Form] = set()
+        # By themselves: one that was forgotten and is met anew equals the one before.
+        self._represented: dict[Form, Form] = {}
+
+    @property
+    def vacant(self) -> set[Form]:
+        """Forms that were to be read and weren't: nobody has their key."""
+        return {form for form in self._represented.values() if form.vacant}
 
     def represent(self, forms: Iterable[Form]) -> set[Form]:
         """Have personal forms asked on behalf of users as they are in this state.
@@ -150,18 +158,19 @@ class Reader:
         all their rows were read: they have to be read anew.
         """
         stale: set[Form] = set()
-        personal = {form for form in forms if form.personal} - self._represented
+        personal = {
+            form for form in forms if form.personal and self._represented.get(form) is not form
+        }
         if not personal:
             return stale
-        self._represented |= personal
+        for form in personal:
+            self._represented[form] = form
         keys = {key for form in personal for key in form.candidates() if key is not None}
         users, rights = self._guarded(lambda: _users_with_rights(keys))
         for form in personal:
             try:
                 if not self._guarded(partial(form.represent, users, rights)):
                     stale.add(form)
-                if form.user is None:
-                    self.owe(form, None)
             except Exception as error:
                 self.raise_if_away(error)
                 logger.exception("%s: audience_key() can't be asked.", form)

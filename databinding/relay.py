@@ -246,6 +246,9 @@ class _Life:
         self.owed: Owed = {}
         self.owed_pause = self.OWED_FIRST
         self.owed_due = 0.0
+        # Those of which nothing was read, since nobody had their key; until somebody has.
+        self.vacant: set[Form] = set()
+        self.vacant_due = 0.0
         self.refreshes = Refreshes()
         # Bindings that this pass has read anew, and how long each took.
         self.refreshed: dict[Form, float] = {}
@@ -454,6 +457,9 @@ class _Life:
         read = [form for form, texts in touched.items() if texts or form == refresh]
         for form in reader.represent(read):
             touched[form] = {*touched[form], None}
+        for form in read:
+            if form.vacant:
+                touched[form] = {*touched[form], None}
         for form, texts in touched.items():
             if form.personal and form.user is None:
                 continue  # Until somebody has the key again it stays as it was, for nobody.
@@ -497,7 +503,11 @@ class _Life:
 
     def _due(self) -> Owed:
         """What is to be read again by now."""
-        return dict(self.owed) if time.monotonic() >= self.owed_due else {}
+        now = time.monotonic()
+        due = dict(self.owed) if now >= self.owed_due else {}
+        if self.vacant and now >= self.vacant_due:
+            due |= {form: {None} for form in self.vacant}
+        return due
 
     def _owe(self, reader: Reader) -> None:
         """Remember what could not be read, and when to try again: ever more seldom."""
@@ -512,6 +522,13 @@ class _Life:
         elif not self.owed:
             self.owed_pause = self.OWED_FIRST
         self.relay.tally.owed = sum(map(len, self.owed.values()))
+        for form in reader.anew:
+            self.relay.reread(form)
+        held = self.relay.holdings.rows
+        vacant = self.vacant | reader.vacant
+        self.vacant = {form for form in vacant if form.vacant and form in held}
+        if reader.vacant:
+            self.vacant_due = time.monotonic() + settings.RIGHTS_INTERVAL
 
     @staticmethod
     def _prune_pause() -> float:

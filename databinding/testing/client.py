@@ -221,6 +221,10 @@ class Client:
     async def _take(self, socket: ClientConnection, frame: Mapping[str, Any]) -> None:
         stream, payload = frame["stream"], frame["payload"]
         copy = self.copies.get(stream)
+        if stream is None and payload["action"] == protocol.ERROR:
+            # Of no stream's: who comes with credentials that are no good is told so, and closed.
+            self._report.faults[f"turned away ({payload['response_status']})"] += 1
+            return
         if copy is None or payload["action"] not in ("subscribe", "snapshot", "batch"):
             raise BrokenRule("Nobody asked for this.")
         if payload["action"] == protocol.SUBSCRIBE:

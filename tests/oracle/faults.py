@@ -15,12 +15,14 @@ from django.db import connection, transaction
 from databinding import journal, protocol, triggers
 from databinding.audience import Audience, Frames
 from databinding.difference import Members, difference
+from databinding.form import Form
 from databinding.holdings import Holdings
 from databinding.journal.postgresql import PostgreSQLJournal
 from databinding.passes import Pass
 from databinding.reading import Change, Found, Reader
 from databinding.relay import _Life
 from databinding.subscription import Subscription
+from databinding.vigil import Vigil
 from tests.shapes import writes
 from tests.shapes.bindings import AccountBinding
 
@@ -99,6 +101,21 @@ def pruned_by_timestamp():
     PostgreSQLJournal.honours = lambda self, position, state: True
 
 
+def rights_never_looked_up():
+    """Whoever is let in stays, with what he saw then."""
+
+    async def look(self):
+        pass
+
+    Vigil._look = look
+
+
+def rights_of_the_handshake():
+    """Whoever is let in is asked for as he was then, and nobody is looked up again."""
+    rights_never_looked_up()
+    Form.represent = lambda self, users, rights: True
+
+
 PLANTED = {
     plant.__name__: plant
     for plant in (
@@ -106,6 +123,8 @@ PLANTED = {
         running_transactions_ignored,
         rows_before_keys,
         pruned_by_timestamp,
+        rights_never_looked_up,
+        rights_of_the_handshake,
     )
 }
 

@@ -14,7 +14,8 @@ from databinding.relay import stop_relays
 from databinding.testing.program import make_program
 from tests.databinding.test_convergence import CLIENTS, WRITES, run
 from tests.oracle import faults
-from tests.oracle.shapes import STREAMS, shapes_oracle
+from tests.oracle.shapes import PERSONAL, STREAMS, USERS, shapes_oracle
+from tests.shapes import writes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,6 +137,19 @@ def test_rows_read_before_their_keys_are_seen(start_servers):
     servers = start_servers(ORACLE_FAULT="rows_before_keys")
     found = seen(servers, writes=[faults.writes.transfer])
     assert any(part in found for part in MISSED), found
+
+
+@pytest.mark.parametrize("fault", ["rights_never_looked_up", "rights_of_the_handshake"])
+def test_rights_that_outlive_their_end_are_seen(fault, start_servers):
+    """A server that goes on showing what a user might once see is found out."""
+    servers = start_servers(ORACLE_FAULT=fault)
+    found = seen(
+        servers,
+        visitors=USERS,
+        streams=PERSONAL,
+        writes=[*writes.NOTE_WRITES, writes.promoted, writes.team_changed],
+    )
+    assert any(part in found for part in ("did not become equal", "Some rows have")), found
 
 
 def test_keys_journalled_after_the_commit_are_seen(no_triggers, start_servers):
