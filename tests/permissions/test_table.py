@@ -57,6 +57,7 @@ class Caller:
     """Somebody who asks, by a session or by what stands in the headers."""
 
     def __init__(self, kind):
+        self.kind = kind
         self.user = AnonymousUser()
         self.headers = {}
         self.cookies = {}
@@ -99,14 +100,16 @@ class Caller:
 
 
 async def at_websocket(caller):
-    """Each asks with a `request_id`; a handshake with bad credentials isn't accepted."""
+    """Each asks with a `request_id`; who brings bad credentials is told so, and sent away."""
     scope = caller.scope()
     found = {}
     client = clients.Client(Notes, headers=scope.pop("headers"), **scope)
-    connected, code = await client._communicator.connect(timeout=clients.PATIENCE)
-    if not connected:
-        assert code == CloseCode.SESSION_OVER
-        return {key: 401 for key in TABLE if "websocket" in DOORS[key[0]]}
+    await client.__aenter__()
+    if caller.kind == "revoked":
+        refusal = json.loads(await client.receive_text())["payload"]
+        closed = await client.receive_output()
+        assert (closed["type"], closed["code"]) == ("websocket.close", CloseCode.SESSION_OVER)
+        return dict.fromkeys(asked(caller, "websocket"), refusal["response_status"])
     bodies = {
         "create": {"data": {"text": "new"}},
         "create, invalid": {"data": {"text": ""}},
