@@ -45,6 +45,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "RIGHTS_INTERVAL": 2.0,
     # Seconds to wait for the database before a request is answered 503.
     "DATABASE_TIMEOUT": 10.0,
+    # Threads of a process in which clients' requests ask the database.
+    "DATABASE_THREADS": 8,
     # Largest frame that a client may send, in characters; a larger one closes with 1009.
     "MAX_FRAME": 262_144,
     # Frames a second that one connection may send, for long and at once. More are answered 429;

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from channels.db import database_sync_to_async
 from rest_framework import exceptions
 
 from databinding import protocol
@@ -25,6 +24,7 @@ from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
 from databinding.rights import Basis
 from databinding.subscription import Subscription
+from databinding.threads import in_database
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -234,7 +234,7 @@ class Door:
             return admit(self.binding, user, self.session.groups, said, self.session.scope)
 
         try:
-            place: Place = await database_sync_to_async(ask)()
+            place: Place = await in_database(ask)()
         except DATABASE_AWAY as error:
             raise DatabaseAway(str(error)) from error
         except Exception as error:

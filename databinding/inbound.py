@@ -4,7 +4,7 @@ Each binding gets a consumer class (`consumer_class_for`): DCRF's action dispatc
 create, update, delete, list and retrieve. It is no ASGI application of its own here; the
 demultiplexer makes one for each of its streams that is asked something, and hands it requests.
 
-Each action is one of `databinding.actions`, in Django's database thread, for the user read anew.
+Each action is one of `databinding.actions`, in a thread of the library's, for the user read anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from channels.db import database_sync_to_async
 from django.core.serializers.json import DjangoJSONEncoder
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
 from djangochannelsrestframework.decorators import action as dcrf_action
@@ -27,6 +26,7 @@ from databinding.binding import Binding
 from databinding.difference import Key
 from databinding.identity import current_user
 from databinding.refusals import Changed, as_api_exception, refuse
+from databinding.threads import in_database
 
 logger = logging.getLogger("databinding")
 
@@ -125,7 +125,7 @@ class BindingConsumer(AsyncAPIConsumer):
         data = [{"pk": row.pk, "data": row.data} for row in rows]
         await self.reply(action, data, request_id=request_id)
 
-    # What a developer overrides: the write itself, in its transaction, in the database's thread
+    # What a developer overrides: the write itself, in its transaction, in a thread
 
     def perform_create(self, serializer: Any) -> None:
         """Save a row that is valid and permitted; ``serializer.save(room=…)`` adds to it.
@@ -150,7 +150,7 @@ class BindingConsumer(AsyncAPIConsumer):
             throttling.check(self.binding, self.scope, user, *self._asked)
             return work(Actions(self.binding, user, self.door.groups, self), *args)
 
-        answer: T = await database_sync_to_async(run)()
+        answer: T = await in_database(run)()
         return answer
 
     async def check_permissions(self, action: str, **kwargs: Any) -> None:

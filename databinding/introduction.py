@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from channels.db import database_sync_to_async
 from rest_framework import exceptions
 
 from databinding import protocol
@@ -24,6 +23,7 @@ from databinding.connection import Connection
 from databinding.identity import Scope, current_user, with_token
 from databinding.protocol import CloseCode, Closed, FrameError, Request
 from databinding.refusals import as_api_exception
+from databinding.threads import in_database
 
 logger = logging.getLogger("databinding")
 
@@ -75,7 +75,7 @@ class Introduction:
         if self.session.begun:
             raise _error(request, 409, "Authenticate before anything else.")
         try:
-            scope = await database_sync_to_async(with_token)(self.session.scope, token, scheme)
+            scope = await in_database(with_token)(self.session.scope, token, scheme)
         except Exception as error:
             refused = as_api_exception(error)
             if refused is None:
@@ -117,7 +117,7 @@ class Introduction:
             self.session.waiting -= 1
 
     async def _tell(self, request: Request) -> None:
-        data = await database_sync_to_async(_described)(self.session.scope)
+        data = await in_database(_described)(self.session.scope)
         await self.session.connection.reply(
             protocol.reply(None, request.action, request.request_id, data=data)
         )

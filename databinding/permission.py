@@ -18,7 +18,7 @@ no has the word:
 Classes are shown what they look at in a request and a view, whichever door it is: the user, the
 method, `action`, `kwargs["pk"]`, `get_queryset()`. A custom action that is given a ``pk`` is about
 that row, as a PATCH is.
-Called in Django's database thread.
+Called in a thread (`databinding.threads`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from channels.db import database_sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections, transaction
@@ -43,6 +42,7 @@ from databinding.relay import relay_for
 from databinding.rights import Basis, Known
 from databinding.routers import consistent_reads
 from databinding.subscription import Subscription
+from databinding.threads import in_database
 from databinding.websockets import WebSocketDemultiplexer, scope_of_page
 
 logger = logging.getLogger("databinding")
@@ -100,7 +100,7 @@ async def _respond(
     with ExitStack() as held:
         try:
             with consistent_reads():
-                place = await database_sync_to_async(admission.ask)()
+                place = await in_database(admission.ask)()
             held.enter_context(admitted({**request.scope, "user": admission.scope["user"]}))
             joined = await hub.join(
                 place.form, place.groups, stream, limit=place.limit, cursor=cursor
@@ -248,7 +248,7 @@ class _EventStream:
         self._admission.scope = {**self.scope, "user": known.user}
         audience = self._subscription.audience
         try:
-            form, groups, limit = await database_sync_to_async(self._admission.ask)()
+            form, groups, limit = await in_database(self._admission.ask)()
         except Exception as error:
             if _refusal(self._stream, error).status == 503:
                 raise

@@ -9,7 +9,7 @@
 
 Throttles count in Django's default cache: in each process, or in all where that is shared. A
 websocket has no request and no view, so they are shown what they look at: `AskedRequest` and
-`AskedView`. Called in Django's database thread.
+`AskedView`. Called in a thread (`databinding.threads`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 There is one `Vigil` for each event loop (`databinding.hub`). Every RIGHTS_INTERVAL seconds it asks
 for all of its connections at once whether their credentials are still good, and whether anything
-that rights hang on has changed (`databinding.rights`); in a thread of its own, so that no slow
-request holds it up.
+that rights hang on has changed (`databinding.rights`).
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ import asyncio
 import logging
 from typing import Protocol
 
-from channels.db import database_sync_to_async
-
 from databinding.conf import settings
 from databinding.identity import Scope
 from databinding.rights import Basis, Known, look
+from databinding.threads import in_database
 
 logger = logging.getLogger("databinding")
 
@@ -69,8 +67,7 @@ class Vigil:
 
     async def _look(self) -> None:
         watched = list(self._watched)
-        ask = database_sync_to_async(look, thread_sensitive=False)
-        found = await ask([one.scope for one in watched])
+        found = await in_database(look)([one.scope for one in watched])
         changed = []
         for one, known in zip(watched, found, strict=True):
             if one not in self._watched:

@@ -35,7 +35,6 @@ from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
 from channels.consumer import AsyncConsumer
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db.models import Model
 from django.http import HttpRequest
@@ -52,6 +51,7 @@ from databinding.logs import outlined
 from databinding.protocol import CloseCode, Closed, FrameError
 from databinding.routers import consistent_reads
 from databinding.session import Session, acceptance, binding_of
+from databinding.threads import in_database
 
 __all__ = [
     "WebSocketDemultiplexer",
@@ -118,7 +118,7 @@ class WebSocketDemultiplexer(AsyncConsumer):
         """The groups that this connection is in. The server says so, never the client.
 
         `scope` is set. May be async, and may take the route's keyword arguments. A sync one
-        runs in Django's database thread.
+        runs in a thread.
         """
         return []
 
@@ -173,7 +173,7 @@ class WebSocketDemultiplexer(AsyncConsumer):
         try:
             if inspect.iscoroutinefunction(self.connection_groups):
                 return self._named(await ask())
-            return self._named(await database_sync_to_async(ask)())
+            return self._named(await in_database(ask)())
         except Exception as error:
             raise (error if settings.DEBUG else outlined(error)) from None
 
@@ -192,7 +192,7 @@ class WebSocketDemultiplexer(AsyncConsumer):
     async def _identify(self) -> None:
         """Let the scope know whom its headers authenticate."""
         if may_identify(self.scope):
-            found: Any = await database_sync_to_async(identified)(self.scope)
+            found: Any = await in_database(identified)(self.scope)
             self.scope = found
 
     @classmethod

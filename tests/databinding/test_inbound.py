@@ -659,3 +659,28 @@ async def test_binary_frames_are_text():
         assert (await client.receive())["payload"]["data"] == []
         await client.send_message({"type": "websocket.receive", "bytes": b"\xff\xfe{"})
         assert (await client.receive())["payload"]["response_status"] == 400
+
+
+@pytest.mark.postgresql
+async def test_who_waits_for_a_lock_has_nobody_else_wait():
+    """A write that waits for another program's lock holds up no other client's request."""
+    for code in "xy":
+        await in_database(Named.objects.create)(code=code, value=5)
+    with closing(connect()) as other:
+        other.execute("UPDATE shapes_named SET value = 6 WHERE code = 'x'")
+        async with Client(Shapes) as waiting, Client(Shapes) as quick:
+            await waiting.send("named", "update", request_id=1, pk="x", data={"value": 7})
+            await eventually(lambda: locks_waited_for() == 1)
+            reply = await quick.ask("named", "update", pk="y", data={"value": 8})
+            assert reply["response_status"] == 200
+            assert locks_waited_for() == 1
+            other.commit()
+            frame = await waiting.receive()
+            assert frame["payload"]["response_status"] == 200
+    assert (await in_database(Named.objects.get)(pk="x")).value == 7
+
+
+def locks_waited_for():
+    with closing(connect()) as third:
+        cursor = third.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0]
