@@ -5,7 +5,7 @@ is no sample. `catch_up`, after every ``migrate``, makes good what is still to b
 differs from its last sample gets one.
 """
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
@@ -77,4 +77,6 @@ def catch_up(sender, using, **kwargs):
             for row in rows.order_by("pk").iterator(chunk_size=2_000)
             if row.value != (row.text if kind == "textval" else row.number)
         )
-        Sample.objects.using(using).bulk_create(missing, batch_size=500)
+        # In one transaction, as poolers of transactions want it of whoever reads by a cursor.
+        with transaction.atomic(using=using):
+            Sample.objects.using(using).bulk_create(missing, batch_size=500)
