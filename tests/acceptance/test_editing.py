@@ -65,7 +65,7 @@ async def test_everything_goes_by_keyboard(start_server, open_page, ana, pump):
     await key.press("Enter")
     await expect(page.get_by_label("Name")).to_be_focused()
     await key.insert_text("valve")
-    await key.press("Tab")
+    await tab_to(page, page.locator("#add-value"))  # Its kind stands in between.
     await key.insert_text("7")
     await key.press("Enter")
     await shows(watcher, {"pump": -1500, "valve": 7})
