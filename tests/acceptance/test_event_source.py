@@ -48,7 +48,7 @@ async def test_it_resumes(kind, start_server, open_page):
     """After a killed server, and after an end for good, it comes back and gets what it missed."""
     await IntegerValue.objects.abulk_create(IntegerValue(name=name) for name in "abc")
     server = start_server(kind)
-    page = await open_page(f"{server.url}/healthz")
+    page = await open_page(f"{server.url}/healthz", bypass_csp=True)  # Its scripts are inline.
     await page.add_script_tag(content=LISTEN)
     await page.add_script_tag(content=PAGE)
     await has_what_is_stored(page)
