@@ -134,6 +134,7 @@ async def test_pages_alone_keep_no_relay_running():
 
 def test_the_elements_script():
     """The tag loads the elements, and says where they connect to."""
-    html = Template('{% load databinding %}{% live_elements "/ws/?a=1&b=2" %}').render(Context())
+    template = Template("{% load databinding %}{% live_elements url %}")
+    html = template.render(Context({"url": "/ws/?a=1&b=2"}))
     assert 'type="module" src="/static/databinding/elements.js"' in html
     assert 'data-live-url="/ws/?a=1&amp;b=2"' in html
