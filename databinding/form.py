@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -40,6 +40,8 @@ class Form:
         self.binding = binding
         self.key = key
         self.personal = personal
+        #: Whose subscription it is that is asked for with this form.
+        self.asker: UserKey = None if user is None else user.pk
         #: On whose behalf the binding is asked; None: nobody has the key (any more).
         self.user = user
         #: Who is subscribed, how often. The relay keeps it, of the form that it holds.
@@ -50,58 +52,68 @@ class Form:
         self._rights: dict[UserKey, str] = {}
         self._now = ""
         # Whoever asked last, perhaps for no more than a page.
-        self._visitor = self.user_key
+        self._visitor = self.asker
         self._readable: frozenset[str] | None = None
         self._asked_for: Any = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Form) and self.binding is other.binding and self.key == other.key
+        return isinstance(other, Form) and self.binding is other.binding and self._has(other.key)
 
     def __hash__(self) -> int:
         return hash((self.binding, self.key))
+
+    def _has(self, key: Hashable) -> bool:
+        # `user.is_staff or user.team_id` must not make staff of team 1: True == 1.
+        return type(self.key) is type(key) and self.key == key
 
     def __str__(self) -> str:
         name = self.binding.__qualname__
         return f"{name} for {self.key!r}" if self.personal else name
 
-    @property
-    def user_key(self) -> UserKey:
-        """Whose subscription it is that was asked for with this form."""
-        return None if self.user is None else self.user.pk
-
     def visit(self, other: Form) -> None:
         """Somebody asks, with a form of his own that equals this one."""
-        self._visitor = other.user_key
-        if self.user is None:
-            self.user = other.user
+        self._visitor = other.asker
 
-    def candidates(self) -> set[UserKey]:
-        """On whose behalf the binding may be asked, as long as they have the key."""
-        return {*+self.users, self._visitor}
+    def joined(self, user: UserKey) -> None:
+        """One subscription of this user more."""
+        self.users[user] += 1
 
-    def represent(self, users: Mapping[UserKey, Any], rights: Mapping[UserKey, str]) -> bool:
-        """Be asked on behalf of one of the candidates, who are ``users`` as they are now.
+    def left(self, user: UserKey) -> None:
+        """One less."""
+        self.users[user] -= 1
+        if not self.users[user]:
+            del self.users[user]
+
+    def candidates(self) -> list[UserKey]:
+        """On whose behalf the binding may be asked, as long as they have the key.
+
+        He on whose behalf it was asked last comes first.
+        """
+        every = [*self.users, self._visitor]
+        last = None if self.user is None else self.user.pk
+        return list(dict.fromkeys([last, *every] if last in every else every))
+
+    def represent(self, user: Any, rights: str) -> bool:
+        """Be asked on behalf of this user as he is now, who has the key; None: nobody has.
 
         False: with other rights than before, so that rows may be others that haven't changed.
         """
-        candidates = (users.get(key) if key is not None else nobody() for key in self.candidates())
-        self.user = next(
-            (user for user in candidates if user is not None and self.is_of(user)), None
-        )
-        if self.user is None:
+        self.user = user
+        if user is None:
             self.vacant = True
-        self._now = rights.get(self.user_key, "")
-        return self._rights.setdefault(self.user_key, self._now) == self._now
+            return True
+        self._now = rights
+        return self._rights.setdefault(user.pk, rights) == rights
 
     def read_anew(self) -> None:
         """All rows were read with the rights that there are now."""
-        self._rights = {self.user_key: self._now}
+        self._rights = {} if self.user is None else {self.user.pk: self._now}
         self.vacant = False
 
     def is_of(self, user: Any) -> bool:
         """Is this the user's form, now?"""
         known = not user.is_authenticated or user.is_active
-        return bool(known and self.binding().audience_key(user) == self.key)
+        return bool(known and self._has(self.binding().audience_key(user)))
 
     # Rows
 
@@ -181,8 +193,10 @@ class Form:
 
     def readable(self) -> frozenset[str] | None:
         """Names in the data that are sent; None: all of them."""
-        if not self.personal or self.user is None:
+        if not self.personal:
             return None
+        if self.user is None:
+            return frozenset()
         if self._asked_for is not self.user:
             names = self.binding().readable_fields(self.user)
             self._readable = None if names is None else frozenset(names)

@@ -43,7 +43,7 @@ class Holdings:
     def forget_unused(self, form: Form) -> None:
         """Hold nothing of a form to which nobody is subscribed."""
         with self.lock:
-            if form in self._forms and not +self._forms[form].users:
+            if form in self._forms and not self._forms[form].users:
                 del self.rows[form], self._forms[form]
                 for place in [place for place in self._audiences if place[0] == form]:
                     del self._audiences[place]
@@ -167,7 +167,7 @@ class Holdings:
                 else:
                     used.setdefault(audience.form, set()).update(audience.groups)
                 audience.idle = not audience.users
-        for form, rows in self.rows.items():
+        for form, rows in list(self.rows.items()):
             unused = rows.groups.keys() - used.get(form, set())
             if unused:
                 with self._moving({form}):

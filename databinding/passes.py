@@ -126,8 +126,8 @@ class Pass:
             joined = self.snapshot(audience, stream)
         with self.holdings.lock:
             audience.doors[stream, classic] += 1
-        audience.form.users[form.user_key] += 1
-        return joined._replace(user=form.user_key)
+        audience.form.joined(form.asker)
+        return joined._replace(user=form.asker)
 
     def between(self, before: Audience, after: Audience | None) -> list[Event]:
         """What takes a client from one audience to another, or to none; of rows that are held."""

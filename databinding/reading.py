@@ -19,7 +19,7 @@ from django.db.models import Model, QuerySet
 from databinding.accounts import users_by_key
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
-from databinding.form import Form, UserKey
+from databinding.form import Form, nobody
 from databinding.journal import Journal
 from databinding.locks import gave_up
 from databinding.rights import rights_of
@@ -165,17 +165,40 @@ class Reader:
             return stale
         for form in personal:
             self._represented[form] = form
-        keys = {key for form in personal for key in form.candidates() if key is not None}
-        users, rights = self._guarded(lambda: _users_with_rights(keys))
+        found: dict[Form, Any] = {}
+        left = {form: form.candidates() for form in personal}
+        # Mostly who was asked for last will do again; of the others there may be thousands.
+        for part in (slice(1), slice(1, None)):
+            keys = {key for some in left.values() for key in some[part] if key is not None}
+            users = self._guarded(partial(users_by_key, keys))
+            for form, candidates in list(left.items()):
+                them = [nobody() if key is None else users.get(key) for key in candidates[part]]
+                if (user := self._with_key(form, them)) is not None:
+                    found[form] = user
+                    del left[form]
+            if not left:
+                break
+        rights = self._guarded(lambda: rights_of(found.values()))
         for form in personal:
+            user = found.get(form)
+            if not form.represent(user, "" if user is None else rights.get(user.pk, "")):
+                stale.add(form)
+        return stale
+
+    def _with_key(self, form: Form, users: Iterable[Any]) -> Any:
+        """The first of these users who has the form's key; None: none of them has."""
+        fault: Exception | None = None
+        for user in users:
             try:
-                if not self._guarded(partial(form.represent, users, rights)):
-                    stale.add(form)
+                if user is not None and self._guarded(partial(form.is_of, user)):
+                    return user
             except Exception as error:
                 self.raise_if_away(error)
-                logger.exception("%s: audience_key() can't be asked.", form)
-                self.owe(form, None)
-        return stale
+                fault = error
+        if fault is not None:
+            logger.error("%s: audience_key() can't be asked.", form, exc_info=fault)
+            self.owe(form, None)
+        return None
 
     def change(self, form: Form, texts: Collection[str | None], rows: Rows) -> Change:
         """What became of the rows with these keys, None among them: of any row that is held.
@@ -457,13 +480,6 @@ class Reader:
                 *self._chunk(form, keys[:half], groups, sieve),
                 *self._chunk(form, keys[half:], groups, sieve),
             ]
-
-
-def _users_with_rights(
-    keys: Collection[UserKey],
-) -> tuple[Mapping[UserKey, Any], Mapping[UserKey, str]]:
-    users = users_by_key(keys)
-    return users, rights_of(users.values())
 
 
 def _with_keys(form: Form, keys: Collection[Any]) -> QuerySet[Any]:

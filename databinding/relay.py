@@ -26,6 +26,7 @@ from django.db import connections
 
 from databinding import doorbell
 from databinding.audience import Audience, Door, Standing
+from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Group, Key
 from databinding.form import Form, UserKey
@@ -73,6 +74,8 @@ class _Job(Generic[T]):
         self.wants = wants
         self.future: Future[T] = Future()
         self.asked = time.monotonic()
+        #: What it wants to be held had to be read anew first.
+        self.postponed = False
 
     def run(self, in_pass: Pass) -> None:
         try:
@@ -258,7 +261,7 @@ class _Life:
         while relay._departures:
             audience, door, user = relay._departures.popleft()
             audience.doors[door] -= 1
-            audience.form.users[user] -= 1
+            audience.form.left(user)
         now = time.monotonic()
         if relay._jobs or relay.holdings.in_use():
             self.last_used = now
@@ -398,6 +401,10 @@ class _Life:
                 this.reader.raise_if_away(error)  # The jobs will see the fault for themselves.
         until = time.monotonic() + self.JOBS
         for job in jobs:
+            if job.wants is not None and job.wants[0] in this.reader.anew and not job.postponed:
+                # What is held is of other rights, or of nobody's; the next pass begins with that.
+                job.postponed = True
+                continue
             if not job.future.cancelled():
                 job.run(this)
             if time.monotonic() > until:
@@ -448,18 +455,22 @@ class _Life:
         refresh: Form | None,
     ) -> Iterator[tuple[Form, Change]]:
         held = self.relay.holdings.rows
+        # Of personal forms there are as many as users, of bindings a few.
+        named: dict[type[Binding], set[str | None]] = {}
         touched: dict[Form, set[str | None]] = {}
         for form in held:
-            touched[form] = {None}
-            if keys is not None:
-                texts = keys_of(form.binding, keys, settings.KEY_LIMIT)
-                touched[form] = texts | retrying.get(form, set())
-        read = [form for form, texts in touched.items() if texts or form == refresh]
-        for form in reader.represent(read):
-            touched[form] = {*touched[form], None}
-        for form in read:
-            if form.vacant:
-                touched[form] = {*touched[form], None}
+            binding = form.binding
+            if keys is None:
+                named[binding] = {None}
+            elif binding not in named:
+                named[binding] = keys_of(binding, keys, settings.KEY_LIMIT)
+            texts = named[binding] | retrying.get(form, set())
+            if texts or form == refresh:
+                touched[form] = texts
+        stale = reader.represent(touched)
+        for form, texts in touched.items():
+            if form in stale or form.vacant:
+                texts.add(None)
         for form, texts in touched.items():
             if form.personal and form.user is None:
                 continue  # Until somebody has the key again it stays as it was, for nobody.

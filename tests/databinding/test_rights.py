@@ -21,7 +21,7 @@ from databinding.rights import look
 from tests.databinding.clients import Client, eventually
 from tests.databinding.events import Response
 from tests.databinding.users import ENDS, log_in, session_with, user_named
-from tests.shapes.bindings import Demultiplexer, PermittedBinding, TeamBinding
+from tests.shapes.bindings import Demultiplexer, NoteBinding, PermittedBinding, TeamBinding
 from tests.shapes.models import Message, Note, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -275,6 +275,31 @@ async def test_nobody_left_with_a_key_shows_nothing(monkeypatch):
             await write(ana, "of ana")
             await until(client, ["of ana"])
             assert "'of red'" not in str(client.frames)
+
+
+async def test_who_comes_before_it_is_noticed(monkeypatch):
+    """Who subscribes with other rights than his rows were read with waits for them to be read."""
+
+    def permitted(cls, user):
+        permission = user.has_perm("shapes.view_note")
+        return Note.objects.all() if permission else Note.objects.filter(owner=user.pk)
+
+    monkeypatch.setattr(NoteBinding, "get_queryset", classmethod(permitted))
+    ana, bo = await user_named("ana"), await user_named("bo")
+    await in_database(ana.user_permissions.add)(await view_note())
+    await write(ana, "mine")
+    await write(bo, "yours")
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 3600}):
+        async with (
+            Client(Demultiplexer, user=ana) as first,
+            Client(Demultiplexer, user=ana) as second,
+        ):
+            await first.subscribe("note")
+            assert texts(first) == ["mine", "yours"]
+            await in_database(ana.user_permissions.clear)()
+            await second.subscribe("note")
+            assert texts(second) == ["mine"]
+            assert "'yours'" not in str(second.frames)
 
 
 async def test_what_a_binding_raises_takes_back_what_it_showed(monkeypatch, caplog):

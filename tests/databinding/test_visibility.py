@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.template import Context, Template
 from django.test import RequestFactory, override_settings
 
+from databinding import reading
 from databinding.form import Form, form_of
 from databinding.relay import relay_for
 from tests.databinding.clients import Client, eventually
@@ -80,6 +81,19 @@ def test_a_method_of_the_instance_will_do(field):
     assert form.key == 7
     assert json.loads(form.fragment(Note(text="a"))) == {"text": "a"}
     assert str(form) == "Own for 7"
+
+
+def test_keys_that_only_look_the_same():
+    """True and 1 are two keys: `user.is_staff or user.team_id` makes nobody staff of team 1."""
+    assert Form(NoteBinding, True, personal=True) != Form(NoteBinding, 1, personal=True)
+    assert Form(NoteBinding, 1, personal=True) == Form(NoteBinding, 1, personal=True)
+
+
+def test_nothing_is_read_of_a_form_that_is_nobodys():
+    """Of a personal form that nobody has the key to there is neither a row nor a field."""
+    form = Form(NoteBinding, 7, personal=True)
+    assert not form.queryset().exists()
+    assert form.fragment(Note(text="a", owner_id=7)) == "{}"
 
 
 # Rows
@@ -299,6 +313,59 @@ async def test_the_last_of_a_key_takes_its_rows_along(people):
             await until(cy, ["a"])
 
 
+async def test_one_user_of_a_key_whose_key_cannot_be_told(people, monkeypatch):
+    """The others of the key go on being shown what is theirs."""
+
+    def key(cls, user):
+        if user.username == "ana" and user.first_name:
+            raise ValueError
+        return user.last_name
+
+    monkeypatch.setattr(TeamBinding, "audience_key", classmethod(key))
+    async with (
+        Client(Demultiplexer, user=people["ana"]) as ana,
+        Client(Demultiplexer, user=people["bo"]) as bo,
+    ):
+        await ana.subscribe("team")
+        await bo.subscribe("team")
+        await in_database(User.objects.filter(username="ana").update)(first_name="A")
+        await write(people["bo"], "red")
+        await until(bo, ["red"], "team")
+
+
+async def test_a_large_team_is_asked_for_on_behalf_of_one(people, monkeypatch):
+    """However many share a key, one of them is read anew when rows change."""
+    async with (
+        Client(Demultiplexer, user=people["ana"]) as ana,
+        Client(Demultiplexer, user=people["bo"]) as bo,
+    ):
+        await ana.subscribe("team")
+        await bo.subscribe("team")
+        read = []
+        known = reading.users_by_key
+        monkeypatch.setattr(reading, "users_by_key", lambda keys: read.append(keys) or known(keys))
+        await write(people["bo"], "red")
+        await until(ana, ["red"], "team")
+        assert {len(keys) for keys in read} == {1}
+
+
+async def test_whoever_leaves_together_is_forgotten_together(people, caplog):
+    """However many have gone, all of what was held for them is forgotten, without any ado."""
+    with override_settings(DATABINDING={"LINGER": 0.05}):
+        async with (
+            Client(Demultiplexer, user=people["ana"]) as ana,
+            Client(Demultiplexer, user=people["bo"]) as bo,
+            Client(Demultiplexer, user=people["cy"]) as cy,
+        ):
+            for client in (ana, bo, cy):
+                await client.subscribe("note")
+            await ana.ask("note", "unsubscribe")
+            await bo.ask("note", "unsubscribe")
+            holdings = relay_for("default").holdings
+            await eventually(lambda: [form.key for form in holdings.rows] == [people["cy"].pk])
+    assert not caplog.records
+
+
 async def test_a_key_that_cannot_be_told_stops_nobody_else(people, monkeypatch, caplog):
     """What `audience_key` raises leaves the rows of its form as they were, until it answers."""
     async with (
@@ -312,5 +379,7 @@ async def test_a_key_that_cannot_be_told_stops_nobody_else(people, monkeypatch, 
             await write(people["cy"], "blue")
             await write(people["ana"], "red")
             await until(cy, ["blue"])
+            held = relay_for("default").holdings.rows
+            assert {form.key: len(rows.fragments) for form, rows in held.items()}["red"] == 0
         await until(ana, ["red"], "team")
     assert "audience_key() can't be asked" in caplog.text
