@@ -215,7 +215,8 @@ class Door:
         )
 
     async def _unsubscribe(self, request: Request) -> None:
-        self._leave()
+        async with self._admitting:
+            self._leave()
         self.session.end_classic()
         await self.reply(protocol.reply(self.stream, protocol.UNSUBSCRIBE, request.request_id))
 
@@ -262,7 +263,10 @@ class Door:
                     return
                 joined = await self._join(place)
             except Exception as error:
-                await self._take_back(self._refusal(error))
+                self._take_back(self._refusal(error))
+                return
+            if before.ended:  # The client has gone meanwhile.
+                self._subscription(joined).end()
                 return
             in_flight = before.in_flight
             after = self._move(place, joined, before.window)
@@ -282,16 +286,22 @@ class Door:
             joined = await self._join(place, classic=True)
         except Exception as error:
             self._refusal(error)
-        after = None if joined is None else joined.audience
-        events = await self.session.hub.ask(
-            before.relay, lambda this: this.between(before.audience, after)
-        )
-        self.end_classic()
+        audience = None if joined is None else joined.audience
+        after = None if joined is None else self._subscription(joined, classic=True)
+        try:
+            events = await self.session.hub.ask(
+                before.relay, lambda this: this.between(before.audience, audience)
+            )
+            if before.ended:
+                return  # The client has gone meanwhile, or has subscribed to something.
+            self.end_classic()
+            self._classic, after = after, None
+        finally:
+            if after is not None:
+                after.end()
         for event in events:
-            await self.reply(protocol.classic(self.stream, event, self.binding.label()))
-        if joined is not None:
-            self._classic = self._subscription(joined, classic=True)
-            self._classic.start()
+            self._tell(protocol.classic(self.stream, event, self.binding.label()))
+        self.start()
 
     @staticmethod
     def _is_at(subscription: Subscription, place: Place) -> bool:
@@ -310,13 +320,17 @@ class Door:
             raise DatabaseAway(str(error)) from error
         return refused
 
-    async def _take_back(self, refused: exceptions.APIException) -> None:
+    def _take_back(self, refused: exceptions.APIException) -> None:
         """What was shown isn't this user's to see any more."""
         self._leave()
         detail = refused.detail
         errors = detail if isinstance(detail, list) else [detail]
-        await self.reply(protocol.nothing(self.stream))
-        await self.reply(protocol.ended(self.stream, refused.status_code, errors))
+        self._tell(protocol.nothing(self.stream))
+        self._tell(protocol.ended(self.stream, refused.status_code, errors))
+
+    def _tell(self, text: str) -> None:
+        """As `reply`, without waiting: others' rights wait for who waits here."""
+        self.session.connection.send_soon(text)
 
     def _error(self, request: Request, status: int, detail: Any) -> FrameError:
         return FrameError(

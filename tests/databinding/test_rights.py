@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from datetime import timedelta
 
@@ -339,6 +340,75 @@ async def test_a_subscription_being_made_meanwhile(monkeypatch):
         await asked.wait()
         notice = await ended(client, "permitted")
         assert notice["response_status"] == 403
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("leave", ["unsubscribe", "close"])
+async def test_who_leaves_meanwhile_has_left(monkeypatch, modern, leave):
+    """Who unsubscribes or goes while his rights are asked anew isn't let in again by that."""
+    user = await user_named("ana", last_name="red")
+    asked, answer = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    class Teams(Demultiplexer):
+        consumers = {"team": TeamBinding, "note": NoteBinding}
+
+    def slowly(self, asking, action, pk):
+        if asking.last_name == "blue":
+            loop.call_soon_threadsafe(asked.set)
+            answer.wait(5)
+        return True
+
+    async with Client(Teams, modern=modern, user=user) as client:
+        if modern:
+            await client.subscribe("team")
+        monkeypatch.setattr(TeamBinding, "has_permission", slowly)
+        await change(user, last_name="blue")
+        await asked.wait()
+        if leave == "unsubscribe":
+            # Of whichever stream: it ends classic frames on all of them.
+            stream = "team" if modern else "note"
+            await client.send(stream, "unsubscribe", request_id=1)
+            loop.call_later(0.05, answer.set)
+            assert (await ended(client, stream))["response_status"] == 200
+            await eventually(lambda: not relay_for("default").holdings.in_use())
+        loop.call_later(0.1, answer.set)
+    await eventually(lambda: not relay_for("default").holdings.in_use())
+    assert not running_hub().subscriptions()
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody_else():
+    """Whose rights are taken back while he doesn't read doesn't keep others' sessions open."""
+    reading = asyncio.Event()
+    reading.set()
+
+    class Deaf(Demultiplexer):
+        async def __call__(self, scope, receive, send):
+            async def once_read(message):
+                await reading.wait()
+                await send(message)
+
+            await super().__call__(scope, receive, once_read)
+
+    user, other = await user_named("ana"), await user_named("bo")
+    session = await log_in(other)
+    await in_database(user.user_permissions.add)(await view_note())
+    async with (
+        Client(Deaf, user=user) as deaf,
+        Client(Demultiplexer, user=other, session=session) as client,
+    ):
+        await deaf.subscribe("permitted")
+        reading.clear()
+        (stuck,) = [one.connection for one in running_hub().subscriptions()]
+        for _ in range(20):
+            await deaf.send("note", "list", request_id=1)
+        await eventually(lambda: stuck.waiting >= stuck.waiting_replies)
+        await in_database(user.user_permissions.clear)()
+        await eventually(lambda: not relay_for("default").holdings.in_use())
+        await in_database(session.flush)()
+        assert await closed(client) == 4401
+        reading.set()
+        await ended(deaf, "permitted")
 
 
 async def test_a_database_that_is_away_puts_it_off(monkeypatch, caplog):
