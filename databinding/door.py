@@ -14,6 +14,7 @@ from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.connection import Connection
+from databinding.form import Form
 from databinding.hub import Hub
 from databinding.identity import current_user
 from databinding.inbound import BindingConsumer, consumer_class_for
@@ -130,8 +131,9 @@ class Door:
             if self._consumer is None:
                 consumer_class = self._consumer_class or consumer_class_for(self.binding)
                 self._consumer = consumer_class()
-                self._consumer.scope = self.session.scope
                 self._consumer.door = self
+            # Another one since his rights have changed.
+            self._consumer.scope = self.session.scope
             body = dict(request.body)
             # DCRF passes the body on as keyword arguments beside these two.
             for name in ("self", "action", "request_id"):
@@ -246,6 +248,11 @@ class Door:
         return place
 
     # When rights have changed
+
+    def forms(self) -> list[Form]:
+        """In which something is shown."""
+        shown = (self.subscription, self._classic)
+        return [one.audience.form for one in shown if one is not None]
 
     async def renew(self) -> None:
         """Show what the connection's user may see now. Raises `DatabaseAway`."""

@@ -11,12 +11,14 @@ All of these ask the database; not for an event loop.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.handlers.asgi import ASGIRequest
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from rest_framework import exceptions
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
     User = AbstractBaseUser | AnonymousUser
+
+logger = logging.getLogger("databinding")
 
 Scope = Mapping[str, Any]
 
@@ -91,13 +95,22 @@ def current_user(scope: Scope) -> User:
     return user
 
 
-def current_users(scopes: Sequence[Scope]) -> list[User]:
-    """`current_user` of each; those that came by the same token are asked once."""
-    known: dict[Hashable, User] = {}
+def current_users(scopes: Sequence[Scope]) -> list[User | None]:
+    """`current_user` of each; those that came by the same token are asked once.
+
+    None: that can't be told just now, by the fault of a class of the setting.
+    """
+    known: dict[Hashable, User | None] = {}
     for scope in scopes:
         brought = credentials(scope)
         if scope.get(_BY_HEADERS) and brought not in known:
-            known[brought] = current_user(scope)
+            try:
+                known[brought] = current_user(scope)
+            except (DatabaseError, InterfaceError):
+                raise
+            except Exception:
+                logger.exception("Whose credentials these are can't be told; trying again.")
+                known[brought] = None
     others = [scope for scope in scopes if not scope.get(_BY_HEADERS)]
     known.update(zip(map(credentials, others), users_of(others), strict=True))
     return [known[credentials(scope)] for scope in scopes]

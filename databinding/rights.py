@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
 
 from databinding.accounts import parts
+from databinding.form import Form
 from databinding.identity import current_users
 
 if TYPE_CHECKING:
@@ -25,10 +26,14 @@ _UNCERTAIN = "?"
 
 
 class Known(NamedTuple):
-    """Who somebody is now; `rights` change with his account, groups and permissions."""
+    """Who somebody is now; `rights` change with his account, groups and permissions.
+
+    `moved`: his audience key for something that he is shown is another one, whatever that hangs on.
+    """
 
     user: AbstractBaseUser | AnonymousUser
     rights: str
+    moved: bool = False
 
 
 class Basis:
@@ -51,7 +56,7 @@ class Basis:
         self._rights = rights if self._rights in (None, rights) else _UNCERTAIN
 
     def holds(self, known: Known) -> bool:
-        return self._rights in (None, known.rights)
+        return not known.moved and self._rights in (None, known.rights)
 
     def renew(self, known: Known) -> None:
         """Everything is asked anew, from now on."""
@@ -62,11 +67,33 @@ class Basis:
         self._rights = _UNCERTAIN
 
 
-def look(scopes: Sequence[Mapping[str, Any]]) -> list[Known]:
-    """Who these connections are now."""
+def look(
+    scopes: Sequence[Mapping[str, Any]], shown: Sequence[Iterable[Form]]
+) -> list[Known | None]:
+    """Who these connections are now, each shown these forms; None: that can't be told just now."""
     users = current_users(scopes)
-    rights = rights_of(users)
-    return [Known(user, rights.get(user.pk, _NOBODYS)) for user in users]
+    rights = rights_of(user for user in users if user is not None)
+    keeps: dict[tuple[Any, Form], bool] = {}
+
+    def moved(user: Any, forms: Iterable[Form]) -> bool:
+        asked = [(user.pk, form) for form in forms if form.personal]
+        for one in asked:
+            if one not in keeps:
+                keeps[one] = _keeps(user, one[1])
+        return not all(keeps[one] for one in asked)
+
+    return [
+        None if user is None else Known(user, rights.get(user.pk, _NOBODYS), moved(user, forms))
+        for user, forms in zip(users, shown, strict=True)
+    ]
+
+
+def _keeps(user: Any, form: Form) -> bool:
+    """Is it still his form? Where that can't be told everything is asked anew, and tells why."""
+    try:
+        return form.is_of(user)
+    except Exception:
+        return False
 
 
 def rights_of(users: Iterable[AbstractBaseUser | AnonymousUser]) -> dict[Any, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from databinding.conf import settings
 from databinding.connection import Connection
 from databinding.door import Door
 from databinding.foreign import Foreign
+from databinding.form import Form
 from databinding.hub import running_hub
 from databinding.identity import Scope
 from databinding.inbound import BindingConsumer
@@ -24,6 +26,8 @@ from databinding.rights import Basis, Known
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
+
+logger = logging.getLogger("databinding")
 
 #: Seconds that other consumers have to end after their client has gone.
 PATIENCE = 5.0
@@ -212,9 +216,22 @@ class Session:
         """The user's rights have changed: show him what he may see now."""
         self.basis.renew(known)
         self.scope = {**self.scope, "user": known.user}
-        self.groups = await self._regroup(self.scope)
+        told = False
+        try:
+            self.groups = await self._regroup(self.scope)
+            told = True
+        except Exception:
+            # What a user in no groups may see, until it can be told which they are.
+            logger.exception("The groups of a connection can't be told.")
+            self.groups = frozenset()
         for door in self._bound():
             await door.renew()
+        if not told:
+            self.basis.doubt()
+
+    def forms(self) -> list[Form]:
+        """In which something is shown."""
+        return [form for door in self._bound() for form in door.forms()]
 
     def end_classic(self) -> None:
         """The first subscription ends classic frames on all streams: nothing comes twice."""

@@ -33,6 +33,7 @@ from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.connection import Connection
 from databinding.crowd import Crowded, admitted
+from databinding.form import Form
 from databinding.hub import Hub, running_hub
 from databinding.identity import Scope, identified
 from databinding.passes import Joined, names_of
@@ -237,6 +238,9 @@ class _EventStream:
     @property
     def basis(self) -> Basis:
         return self._admission.basis
+
+    def forms(self) -> list[Form]:
+        return [self._subscription.audience.form]
 
     def over(self) -> None:
         """The session has ended, or its user may not be here any more."""

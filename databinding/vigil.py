@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 from databinding.conf import settings
+from databinding.form import Form
 from databinding.identity import Scope
 from databinding.rights import Basis, Known, look
+from databinding.routers import consistent_reads
 from databinding.threads import in_database
 
 logger = logging.getLogger("databinding")
@@ -27,6 +30,9 @@ class Watched(Protocol):
 
     @property
     def basis(self) -> Basis: ...
+
+    def forms(self) -> Iterable[Form]:
+        """What it is shown."""
 
     def over(self) -> None:
         """The credentials are void."""
@@ -56,22 +62,26 @@ class Vigil:
         self._watched.discard(watched)
 
     async def _run(self) -> None:
-        while self._watched:
-            await asyncio.sleep(settings.RIGHTS_INTERVAL)
-            try:
-                await self._look()
-            except Exception:
-                # While the database is away nothing is delivered either.
-                logger.warning("Nobody's rights could be looked up; trying again.", exc_info=True)
+        with consistent_reads():
+            while self._watched:
+                await asyncio.sleep(settings.RIGHTS_INTERVAL)
+                try:
+                    await self._look()
+                except Exception:
+                    # While the database is away nothing is delivered either.
+                    logger.warning(
+                        "Nobody's rights could be looked up; trying again.", exc_info=True
+                    )
         self._task = None
 
     async def _look(self) -> None:
         watched = list(self._watched)
-        found = await in_database(look)([one.scope for one in watched])
+        scopes = [one.scope for one in watched]
+        found = await in_database(look)(scopes, [list(one.forms()) for one in watched])
         changed = []
-        for one, known in zip(watched, found, strict=True):
-            if one not in self._watched:
-                continue
+        for one, scope, known in zip(watched, scopes, found, strict=True):
+            if known is None or one.scope is not scope or one not in self._watched:
+                continue  # Next time.
             if not known.user.is_authenticated:
                 self.discard(one)
                 one.over()

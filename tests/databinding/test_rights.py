@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
 
 from databinding.accounts import users_of
 from databinding.hub import running_hub
@@ -23,7 +24,7 @@ from tests.databinding.clients import Client, eventually
 from tests.databinding.events import Response
 from tests.databinding.users import ENDS, log_in, session_with, user_named
 from tests.shapes.bindings import Demultiplexer, NoteBinding, PermittedBinding, TeamBinding
-from tests.shapes.models import Message, Note, Room
+from tests.shapes.models import Message, Named, Note, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -241,6 +242,29 @@ async def test_groups_of_the_connection_are_asked_anew(monkeypatch):
         assert [item["data"]["text"] for item in reply["data"]] == ["b"]
 
 
+async def test_groups_that_cannot_be_told_are_none(monkeypatch, caplog):
+    """Where it can't be told which groups somebody is in, he is shown nothing until it can."""
+
+    def groups(self):
+        name = User.objects.get(pk=self.scope["user"].pk).last_name
+        return [{"red": "room-1"}[name]]
+
+    class Rooms(Demultiplexer):
+        connection_groups = groups
+
+    room = await in_database(Room.objects.create)(pk=1, name="a")
+    await in_database(Message.objects.create)(room=room, text="a")
+    user = await user_named("ana", last_name="red")
+    async with Client(Rooms, user=user) as client:
+        await client.subscribe("message")
+        assert texts(client, "message") == ["a"]
+        await change(user, last_name="blue")
+        await until(client, [], "message")
+        await change(user, last_name="red")
+        await until(client, ["a"], "message")
+    assert "The groups of a connection can't be told" in caplog.text
+
+
 async def test_a_change_of_teams():
     """Who changes teams is moved; those who stay keep theirs, whoever was asked on their behalf."""
     ana, bo = await user_named("ana", last_name="red"), await user_named("bo", last_name="red")
@@ -262,6 +286,44 @@ async def test_a_change_of_teams():
         await until(first, ["ana", "bo", "cy"], "team")
         keys = {form.key: dict(+form.users) for form in relay_for("default").holdings.rows}
         assert keys["blue"] == {ana.pk: 1, bo.pk: 1}
+
+
+async def test_keys_that_hang_on_other_tables(monkeypatch, caplog):
+    """Whose key is another by a table that no rights of Django's hang on is moved, too."""
+
+    def team(cls, user):
+        return Named.objects.filter(code=user.username).values_list("value", flat=True).get()
+
+    def rows(cls, user):
+        return Note.objects.filter(text__startswith=f"team {team(cls, user)}")
+
+    monkeypatch.setattr(TeamBinding, "audience_key", classmethod(team))
+    monkeypatch.setattr(TeamBinding, "get_queryset", classmethod(rows))
+    ana, bo = await user_named("ana"), await user_named("bo")
+    for user in (ana, bo):
+        await in_database(Named.objects.create)(code=user.username, value=1)
+    await write(ana, "team 1")
+    await write(ana, "team 2")
+    async with (
+        Client(Demultiplexer, user=ana) as first,
+        Client(Demultiplexer, user=bo) as second,
+        Response(Demultiplexer, "team", user=ana) as source,
+    ):
+        for client in (first, second):
+            await client.subscribe("team")
+        while source.copy.cursor is None:
+            await source.receive()
+        await in_database(Named.objects.filter(code="ana").update)(value=2)
+        await until(first, ["team 2"], "team")
+        await rest_of(source)
+        await write(ana, "team 1, too")
+        await until(second, ["team 1", "team 1, too"], "team")
+        assert not caplog.records
+        await in_database(Named.objects.filter(code="bo").delete)()
+        notice = await ended(second, "team")
+        assert notice["response_status"] == 500
+        assert second.rows["team"] == {}
+        assert "'team 1, too'" not in str(first.frames)
 
 
 async def test_nobody_left_with_a_key_shows_nothing(monkeypatch):
@@ -419,10 +481,42 @@ async def test_a_database_that_is_away_puts_it_off(monkeypatch, caplog):
     session = await log_in(user)
     async with Client(Demultiplexer, user=user, session=session) as client:
         with monkeypatch.context() as broken:
-            broken.setattr(vigil, "look", lambda scopes: 1 / 0)
+            broken.setattr(vigil, "look", lambda *args: 1 / 0)
             await eventually(lambda: "could be looked up" in caplog.text)
         await in_database(session_with(session.session_key).flush)()
         assert await closed(client) == 4401
+
+
+class Brittle(BaseAuthentication):
+    """Knows users by their names, while what it asks for them answers."""
+
+    broken = False
+
+    def authenticate(self, request):
+        if self.broken:
+            raise ConnectionError
+        return User.objects.get(username=request.headers["Authorization"].split()[1]), None
+
+
+async def test_credentials_that_cannot_be_asked_about_put_off_nobody_else(monkeypatch, caplog):
+    """Where one token can't be asked about, it stays as it was, and others' sessions still end."""
+    ana, bo = await user_named("ana"), await user_named("bo")
+    session = await log_in(bo)
+    path = f"{__name__}.{Brittle.__name__}"
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "AUTHENTICATION": [path]}):
+        headers = [(b"authorization", b"Brittle ana")]
+        async with Client(Demultiplexer, headers=headers) as program:
+            await program.subscribe("note")
+            with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "AUTHENTICATION": []}):
+                client = Client(Demultiplexer, user=bo, session=session)
+                await client.__aenter__()
+            monkeypatch.setattr(Brittle, "broken", True)
+            await in_database(session.flush)()
+            assert await closed(client) == 4401
+            assert "can't be told; trying again" in caplog.text
+            monkeypatch.setattr(Brittle, "broken", False)
+            await write(ana, "mine")
+            await until(program, ["mine"])
 
 
 # Classic clients
@@ -484,7 +578,7 @@ def test_any_number_of_connections_is_looked_up_in_a_few_queries():
     counts = []
     for some in (scopes[:10], scopes):
         with CaptureQueriesContext(connection) as queries:
-            found = look(some)
+            found = look(some, [()] * len(some))
         assert [known.user for known in found] == [scope["user"] for scope in some]
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 6
