@@ -132,15 +132,16 @@ def credentials(scope: Scope) -> Hashable:
 
 
 def request_of(scope: Scope) -> HttpRequest:
-    """A request with a connection's headers, user and session; without the query of its URL.
+    """A request with a connection's headers; without the query of its URL, user and session.
 
-    Secrets don't belong into URLs, where logs keep them, so none is looked for there.
+    Secrets don't belong into URLs, where logs keep them, so none is looked for there. And whoever
+    is here by a session is known by what that is now, not by what the handshake has found:
+    `SessionAuthentication` would go on finding him when he has logged out.
     """
     request = ASGIRequest(
         {**scope, "type": "http", "method": "GET", "query_string": b""}, BytesIO()
     )
-    request.user = scope.get("user") or AnonymousUser()
-    request.session = scope.get("session")  # type: ignore[assignment]
+    request.user = AnonymousUser()
     return request
 
 

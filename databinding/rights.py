@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,6 +47,8 @@ class Basis:
     def __init__(self) -> None:
         # None: nothing is shown yet. The empty text is nobody's rights.
         self._rights: str | None = None
+        # Several streams may ask at once, each in a thread.
+        self._noting = threading.Lock()
 
     def use(self, user: AbstractBaseUser | AnonymousUser) -> None:
         """Something is about to be shown to this user. Asks the database.
@@ -53,7 +56,8 @@ class Basis:
         To be called before his rights are asked for: what changes after that is seen.
         """
         rights = rights_of([user]).get(user.pk, _NOBODYS)
-        self._rights = rights if self._rights in (None, rights) else _UNCERTAIN
+        with self._noting:
+            self._rights = rights if self._rights in (None, rights) else _UNCERTAIN
 
     def holds(self, known: Known) -> bool:
         return not known.moved and self._rights in (None, known.rights)

@@ -2,7 +2,8 @@
 
 There is one `Vigil` for each event loop (`databinding.hub`). Every RIGHTS_INTERVAL seconds it asks
 for all of its connections at once whether their credentials are still good, and whether anything
-that rights hang on has changed (`databinding.rights`).
+that rights hang on has changed (`databinding.rights`); in a thread besides those of requests, which
+may all wait for somebody's lock.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
+from channels.db import database_sync_to_async
+
 from databinding.conf import settings
 from databinding.form import Form
 from databinding.identity import Scope
 from databinding.rights import Basis, Known, look
 from databinding.routers import consistent_reads
-from databinding.threads import in_database
 
 logger = logging.getLogger("databinding")
 
@@ -77,7 +79,8 @@ class Vigil:
     async def _look(self) -> None:
         watched = list(self._watched)
         scopes = [one.scope for one in watched]
-        found = await in_database(look)(scopes, [list(one.forms()) for one in watched])
+        ask = database_sync_to_async(look, thread_sensitive=False)
+        found = await ask(scopes, [list(one.forms()) for one in watched])
         changed = []
         for one, scope, known in zip(watched, scopes, found, strict=True):
             if known is None or one.scope is not scope or one not in self._watched:

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 
+from databinding import conf, threads
 from databinding.accounts import users_of
 from databinding.hub import running_hub
 from databinding.relay import relay_for
@@ -90,6 +91,19 @@ async def test_a_session_that_ends_closes_its_sockets(end):
         assert await closed(client) == 4401
 
 
+@pytest.mark.parametrize("end", ENDS)
+async def test_sessions_among_the_classes(end):
+    """Where the setting has a class for sessions, too, as REST's, their end is seen as well."""
+    path = "rest_framework.authentication.SessionAuthentication"
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "AUTHENTICATION": [path]}):
+        user = await user_named("ana")
+        session = await log_in(user)
+        async with Client(Demultiplexer, user=user, session=session) as client:
+            await client.subscribe("note")
+            await in_database(end)(user, session_with(session.session_key))
+            assert await closed(client) == 4401
+
+
 async def test_a_session_that_expires_closes_its_sockets():
     """A session's end needs nobody's doing."""
     user = await user_named("ana")
@@ -98,6 +112,25 @@ async def test_a_session_that_expires_closes_its_sockets():
         past = timezone.now() - timedelta(seconds=1)
         await in_database(Session.objects.update)(expire_date=past)
         assert await closed(client) == 4401
+
+
+async def test_requests_that_wait_hold_up_nobodys_end():
+    """A session's end is seen while every thread for requests waits for something."""
+    user = await user_named("ana")
+    session = await log_in(user)
+    go_on = threading.Event()
+    try:
+        async with Client(Demultiplexer, user=user, session=session) as client:
+            await client.subscribe("note")
+            wait = threads.in_database(go_on.wait)
+            waiting = [
+                asyncio.ensure_future(wait(60)) for _ in range(conf.settings.DATABASE_THREADS)
+            ]
+            await in_database(session.flush)()
+            assert await closed(client) == 4401
+            assert not any(one.done() for one in waiting)
+    finally:
+        go_on.set()
 
 
 async def test_sockets_of_others_stay_open():
