@@ -46,6 +46,9 @@ class Watched(Protocol):
 class Vigil:
     """Watches the connections of one event loop, as long as there are any."""
 
+    #: Connections whose changed rights are acted on at once.
+    AT_ONCE = 20
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watched: set[Watched] = set()
@@ -90,10 +93,15 @@ class Vigil:
                 one.over()
             elif not one.basis.holds(known):
                 changed.append((one, known))
-        # One after another: many at once would only wait for the same database.
-        for one, known in changed:
-            try:
-                await one.renew(known)
-            except Exception:
-                one.basis.doubt()
-                logger.warning("Changed rights wait to be acted on.", exc_info=True)
+        # Some at once, which share passes of the relay; more would hold up requests.
+        for start in range(0, len(changed), self.AT_ONCE):
+            some = changed[start : start + self.AT_ONCE]
+            await asyncio.gather(*(self._renew(one, known) for one, known in some))
+
+    @staticmethod
+    async def _renew(one: Watched, known: Known) -> None:
+        try:
+            await one.renew(known)
+        except Exception:
+            one.basis.doubt()
+            logger.warning("Changed rights wait to be acted on.", exc_info=True)

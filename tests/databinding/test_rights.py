@@ -638,6 +638,28 @@ async def test_a_hundred_sockets_of_one_user_are_emptied_together():
             await client.__aexit__(None, None, None)
 
 
+async def test_a_hundred_sockets_are_moved_together():
+    """Those who are moved share passes of the relay, so that nobody waits for all the others."""
+    user = await user_named("ana", last_name="red")
+    await write(user, "mine")
+    clients = [Client(Demultiplexer, user=user) for _ in range(100)]
+    try:
+        for client in clients:
+            await client.__aenter__()
+        await asyncio.gather(*(client.subscribe("team") for client in clients))
+        tally = relay_for("default").tally
+        before, began = tally.passes, time.monotonic()
+        await change(user, last_name="blue")
+        for client in clients:
+            while client.frames[-1]["payload"]["action"] != "snapshot" or len(client.frames) < 3:
+                await client.receive()
+        print(f"{len(clients)} sockets moved after {time.monotonic() - began:.2f} s")
+        assert tally.passes - before < len(clients)
+    finally:
+        for client in clients:
+            await client.__aexit__(None, None, None)
+
+
 # Server-sent events
 
 
