@@ -13,9 +13,8 @@ class Filters(DjangoFilterBackend):
 
     def get_filterset(self, request: Any, queryset: Any, view: Any) -> Any:
         filterset = super().get_filterset(request, queryset, view)
-        hidden = view.hidden()
         for name, one in list(filterset.filters.items()):
-            if (one.field_name or "").split("__")[0] in hidden:
+            if view.withholds(one.field_name or ""):
                 del filterset.filters[name]
         return filterset
 

@@ -22,8 +22,7 @@ from databinding.refusals import refuse
 
 def allowed(view: Any, names: Collection[str]) -> list[str]:
     """Those of these names of fields, with their marks, that the user may go by."""
-    hidden = view.hidden()
-    return [name for name in names if name.lstrip("-^=@$").split("__")[0] not in hidden]
+    return [name for name in names if not view.withholds(name.lstrip("-^=@$"))]
 
 
 class Search(SearchFilter):

@@ -195,6 +195,19 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         serializer: Any = serializer_class_for(self.binding)()
         return frozenset([*serializer.fields, *self.binding.extra_names()]) - readable
 
+    def withholds(self, path: str) -> bool:
+        """Does this path of the model's fields begin with one that this user isn't sent?"""
+        return any(path == one or path.startswith(f"{one}__") for one in self._withheld)
+
+    @cached_property
+    def _withheld(self) -> frozenset[str]:
+        hidden = self.hidden()
+        fields: Any = serializer_class_for(self.binding)().fields
+        # A serializer may call them something else, and a foreign key has two names.
+        paths = {fields[name].source.replace(".", "__") for name in hidden if name in fields}
+        columns = self.binding.model._meta.concrete_fields
+        return hidden.union(paths, (one.attname for one in columns if one.name in hidden | paths))
+
     def represent(self, answer: Answer) -> dict[str, Any]:
         """A row as a resource: its fields, and its key beside them."""
         return {"pk": answer.pk, **(answer.data or {})}

@@ -18,7 +18,7 @@ from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
 from drf_spectacular.validation import validate_schema
 from rest_framework.authtoken.models import Token
-from rest_framework.serializers import ModelSerializer
+from rest_framework.serializers import CharField, DecimalField, ModelSerializer
 
 from databinding.keyset import Order
 from databinding.rest import addresses, narrowing, resources, rest_urls
@@ -395,6 +395,52 @@ def test_rows_and_fields_are_those_of_the_user(personal, client):
     assert amounts("?ordering=-amount") == ["9.00", "2.00", "1.00"]
     assert amounts("?amount=9") == amounts("?search=9") == ["9.00"]
     assert send(client, "PATCH", dear, {"amount": "8"}).json()["amount"] == "8.00"
+
+
+def test_a_hidden_field_by_another_name(serve, client):
+    """Nor is it guessed at by the name that its model has for it, or its column."""
+
+    class PaperSerializer(ModelSerializer):
+        cost = DecimalField(source="amount", max_digits=8, decimal_places=2)
+        where = CharField(source="room.name")
+
+        class Meta:
+            model = Paper
+            fields = ["cost", "where", "room", "day"]
+
+    class Renamed(WebsocketBinding):
+        model = Paper
+        serializer_class = PaperSerializer
+        filterset_fields = ["amount", "day", "room_id", "room__name", "room__id"]
+        ordering_fields = ["amount", "day", "room_id", "room__name"]
+        search_fields = ["room__name"]
+
+        @classmethod
+        def group_names(cls, instance):
+            return ["all"]
+
+        def readable_fields(self, user):
+            names = user.username.split() or ["day"]
+            return [name for name in ("cost", "where", "room", "day") if name in names]
+
+        def has_permission(self, user, action, pk):
+            return True
+
+    serve({"renamed": Renamed})
+    Paper.objects.create(amount=1, room=Room.objects.create(pk=1, name="a"))
+
+    def answered():
+        queries = ("amount=1", "ordering=amount", "room_id=1", "ordering=room_id", "room__name=a")
+        queries += ("ordering=room__name", "search=a", "room__id=1", "day=2020-01-01")
+        return [
+            query for query in queries if client.get(f"/own/renamed/?{query}").status_code == 200
+        ]
+
+    assert answered() == ["day=2020-01-01"]
+    client.force_login(User.objects.create(username="where day"))
+    assert answered() == ["day=2020-01-01"]
+    client.force_login(User.objects.create(username="room day"))
+    assert answered() == ["room_id=1", "ordering=room_id", "room__id=1", "day=2020-01-01"]
 
 
 def test_the_description_promises_no_field_that_depends_on_the_user(personal, client):
