@@ -282,9 +282,11 @@ class Actions:
         return Answer(key, None) if row is None or not self._sees(row) else self._answer(row)
 
     def _answer_anew(self, instance: Any) -> Answer:
-        """The row as it was written; no data if it is none of the binding's any more."""
+        """The row as it was written; no data if it isn't seen (any more)."""
         stored = self.form.queryset().filter(pk=instance.pk).first()
-        return Answer(self.binding.key(instance), None) if stored is None else self._answer(stored)
+        if stored is None or not self._sees(stored):
+            return Answer(self.binding.key(instance), None)
+        return self._answer(stored)
 
 
 class _FieldsSerializer(ModelSerializer[Any]):

@@ -20,7 +20,7 @@ from tests.shapes.bindings import (
     NoteBinding,
     TeamBinding,
 )
-from tests.shapes.models import Note
+from tests.shapes.models import Message, Note, Room, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,6 +170,21 @@ async def test_a_reply_about_a_row_that_is_given_away(people):
         reply = await ana.ask("note", "update", pk=pk, data={"owner": people["bo"].pk})
         assert (reply["response_status"], reply["data"]) == (200, None)
         assert ana.rows["note"] == {}
+
+
+async def test_a_reply_about_a_row_of_other_groups():
+    """The reply to a write of a row that the connection's groups don't see shows nothing of it."""
+    rooms = [await in_database(Room.objects.create)(pk=pk, name=str(pk)) for pk in (1, 2)]
+    tag = await in_database(Tag.objects.create)(name="t")
+    async with Client(Demultiplexer) as client:
+        for room, shown in zip(rooms, (True, False), strict=True):
+            data = {"room": room.pk, "text": "t", "tags": [tag.pk]}
+            reply = await client.ask("message", "create", data=data)
+            assert reply["response_status"] == 201
+            assert (reply["data"] is not None) is shown
+        pk = await in_database(Message.objects.filter(room=1).values_list("pk", flat=True).get)()
+        reply = await client.ask("message", "update", pk=pk, data={"room": 2})
+        assert (reply["response_status"], reply["data"]) == (200, None)
 
 
 async def test_what_was_missed_meanwhile(people):
