@@ -26,7 +26,7 @@ def in_database(work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """The same function for an event loop: it runs in one of DATABASE_THREADS."""
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="databinding-ask")
+        _pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="databinding_ask")
     asked: Callable[P, Awaitable[T]] = database_sync_to_async(
         work, thread_sensitive=False, executor=_pool
     )
