@@ -130,7 +130,7 @@ class Binding:
         return groups
 
     @classmethod
-    def get_queryset(cls, user: AbstractBaseUser | AnonymousUser) -> QuerySet[Any]:
+    def get_queryset(cls, user: AbstractBaseUser | AnonymousUser | None = None) -> QuerySet[Any]:
         """The rows that this user may see: in lists and snapshots, live, and to change.
 
         One that doesn't look at `user` says which rows exist as far as the binding is concerned,

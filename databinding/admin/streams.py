@@ -34,7 +34,7 @@ class ChangesBinding(WebsocketBinding):
         return [GROUP]
 
     @classmethod
-    def get_queryset(cls, user: Any) -> QuerySet[Any]:
+    def get_queryset(cls, user: Any = None) -> QuerySet[Any]:
         """What the admin itself would list for this user, unless it lists everything."""
         ask: Any = type(cls.model_admin).get_queryset
         if ask is ModelAdmin.get_queryset or not cls.model_admin.live_hides_keys:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -58,7 +59,7 @@ def live_rows(
     except exceptions.APIException:
         pass  # The websocket is told why.
     else:
-        text = _rows(place, stream) or text
+        text = _rows(place, stream, _patience(request)) or text
     head = f'{{"stream":{json.dumps(stream)},'
     return format_html(
         '<script type="application/json" data-databinding="{}">{}</script>',
@@ -67,7 +68,14 @@ def live_rows(
     )
 
 
-def _rows(place: Place, stream: str) -> str | None:
+def _patience(request: HttpRequest) -> float:
+    """Seconds that are left: a page with several streams doesn't wait for each of them anew."""
+    now = time.monotonic()
+    until: float = vars(request).setdefault("_databinding_until", now + settings.DATABASE_TIMEOUT)
+    return max(0.0, until - now)
+
+
+def _rows(place: Place, stream: str, patience: float) -> str | None:
     def read(this: Pass) -> str | None:
         audience = this.audience(*place)
         with this.holdings.lock:
@@ -76,7 +84,7 @@ def _rows(place: Place, stream: str) -> str | None:
     # The relay reads, not this request: what a request's own transaction sees may never commit.
     asked = relay_for(place.form.binding.alias()).submit(read, wants=place)
     try:
-        return asked.result(settings.DATABASE_TIMEOUT)
+        return asked.result(patience)
     except (DatabaseAway, FutureTimeoutError):
         asked.cancel()
         logger.warning("The rows of %s are left out of the page: database away.", stream)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from tests.servers import CHECKOUT, COMMANDS, environment
 
 
-def test_the_dashboard_is_never_cached(client, db):
+def test_the_dashboard_is_never_cached(client, transactional_db):
     """The page holds rows of this moment: no cache may keep it."""
     response = client.get(reverse("dashboard"))
     assert response.status_code == 200

@@ -24,7 +24,7 @@ def policy(response):
 @pytest.mark.parametrize(
     "address", ["/", "/chat/", "/chat/lobby/", "/accounts/login/", "/admin/login/", "/nowhere/"]
 )
-def test_pages_have_nothing_inline(address, client, db):
+def test_pages_have_nothing_inline(address, client, transactional_db):
     """Every page, also one that isn't there, says that only this site's files belong to it."""
     response = client.get(address)
     assert policy(response) == POLICY
@@ -34,13 +34,13 @@ def test_pages_have_nothing_inline(address, client, db):
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_static_files_say_so_too(client):
+def test_static_files_say_so_too(client, transactional_db):
     """A picture that is opened by itself runs nothing either."""
     assert policy(client.get("/static/dashboard/favicon.svg")) == POLICY
 
 
 @pytest.mark.parametrize("address", ["/api/", "/api/docs/", "/api/intval/"])
-def test_styles_of_rest_pages(address, client, db):
+def test_styles_of_rest_pages(address, client, transactional_db):
     """Pages of other people have styles in them, but no scripts."""
     found = policy(client.get(address))
     assert found == f"{POLICY}; style-src 'self' 'unsafe-inline'"
@@ -72,7 +72,7 @@ def test_pages_of_errors_for_developers(status):
     assert policy(middleware(RequestFactory().get("/"))) == POLICY
 
 
-def test_this_machine_needs_no_tls(client, db):
+def test_this_machine_needs_no_tls(client, transactional_db):
     """Without HTTPS in the environment a page is served as it is asked for."""
     assert client.get(reverse("dashboard")).status_code == 200
     assert not settings.SECURE_SSL_REDIRECT

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from django.test import override_settings
 
 from databinding.journal import open_journal
 from databinding.relay import relay_for
+from databinding.templatetags import databinding as tags
 from tests.databinding.clients import Client, eventually
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Message, Named, Room
@@ -107,6 +109,21 @@ def test_while_the_database_is_away_the_page_is_served(monkeypatch, caplog):
         element = read(render(TALK))
     assert (element.items, element.cursor) == (None, None)
     assert "rows of intval are left out" in caplog.text
+
+
+def test_a_page_with_several_streams_waits_once(monkeypatch):
+    """Of a page with several streams only the first waits for a database that doesn't answer."""
+    patience = []
+
+    def none_in_time(place, stream, seconds):
+        patience.append(seconds)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(tags, "_rows", none_in_time)
+    with override_settings(DATABINDING={"DATABASE_TIMEOUT": 0.05}):
+        render(f"{TALK} %}}{{% live_rows {TALK} %}}{{% live_rows {TALK}")
+    assert patience[0] > 0
+    assert patience[1:] == [0, 0]
 
 
 @pytest.mark.parametrize("setting", ["BATCH_LIMIT", "GROUP_LIMIT"])
