@@ -1,8 +1,10 @@
+import time
+
 import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
 
-from tests.servers import Server
+from tests.servers import PATIENCE, Server
 
 
 def pytest_collection_modifyitems(config, items):
@@ -12,6 +14,33 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """The test databases; at the end nobody may be in them, or it is told who, asking what."""
+    from databinding.relay import stop_relays
+
+    yield
+    stop_relays()
+    if connections["default"].vendor == "postgresql":
+        deadline = time.monotonic() + PATIENCE
+        with django_db_blocker.unblock():
+            while left := sessions_of_others():
+                assert time.monotonic() < deadline, left
+                time.sleep(0.05)
+
+
+def sessions_of_others():
+    """Who else is connected to a test database, and what it asked last."""
+    names = [connections[alias].settings_dict["NAME"] for alias in connections]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT pid, application_name, backend_start, state, query FROM pg_stat_activity "
+            "WHERE datname = ANY(%s) AND pid <> pg_backend_pid()",
+            [names],
+        )
+        return cursor.fetchall()
 
 
 @pytest.fixture(autouse=True)

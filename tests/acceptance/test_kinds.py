@@ -128,7 +128,7 @@ async def test_a_paused_page_stands_still(start_server, open_page, pump):
     await page.get_by_role("button", name="Pause").click()
     await expect(page.locator("#pause")).to_contain_text("Paused at")
     await IntegerValue.objects.aupdate(value=7)
-    await page.wait_for_function("window.performance.now() > 0")
+    await page.wait_for_function("() => performance.now() > 0")
     ready = "document.querySelector('.tile[data-id^=intval] .value').textContent"
     assert await page.evaluate(ready) == "1,482"
     await page.locator("#pause").click()

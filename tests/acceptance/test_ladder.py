@@ -57,7 +57,7 @@ async def test_in_a_browser(open_page, tmp_path, kind):
         frames, rows, later_rows = binding.shown
         create, update, update_again = binding.commands
         await console.say(classic)
-        await console.page.wait_for_function("stream.readyState === WebSocket.OPEN")
+        await console.page.wait_for_function("() => stream.readyState === WebSocket.OPEN")
         for command in (create, update):
             await manage(database, command)
         await console.shows(frames)

@@ -72,7 +72,7 @@ async def test_what_is_smuggled_in_does_not_run(start_server, browser):
           document.body.append(script);
         }"""
     )
-    await page.wait_for_function("window.blocked")
+    await page.wait_for_function("() => window.blocked")
     assert await page.evaluate("window.blocked") == "script-src-elem"
     assert await page.title() != "mine"
     await context.close()

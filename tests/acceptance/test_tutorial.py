@@ -92,7 +92,7 @@ async def test_the_tutorial_leads_to_a_live_page(start_server, open_page, packag
     await expect(board.locator("live-table tbody tr")).to_have_text("north1,500")
 
     await admin.goto(server.url + "/admin/pumps/pump/1/change/")
-    await admin.wait_for_function("document.body.dataset.live === 'live'")
+    await admin.wait_for_function("() => document.body.dataset.live === 'live'")
     listed = await admin.context.new_page()
     await listed.goto(server.url + "/admin/pumps/pump/")
     await expect(listed.locator(".live-here")).to_contain_text("ana")
@@ -106,7 +106,7 @@ async def test_the_tutorial_leads_to_a_live_page(start_server, open_page, packag
     await admin.click("[name=_save]")
     await expect(board.locator("p").first).to_have_text("North runs at 1,400 rpm.")
     await expect(admin.locator(".messagelist")).to_contain_text("was changed successfully")
-    await admin.wait_for_function("document.body.dataset.live === 'live'")
+    await admin.wait_for_function("() => document.body.dataset.live === 'live'")
 
     server.kill()
     later = update.replace("1500", "1600")
