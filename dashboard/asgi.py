@@ -9,6 +9,7 @@ lifespan        answered here
 import asyncio
 import gc
 import os
+import sys
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
@@ -52,6 +53,10 @@ async def lifespan(receive, send):
         if event["type"] == "lifespan.shutdown":
             return
 
+
+# Threads that ask the database wait for the event loop's thread whenever it is at work, by default
+# for 5 ms, after each statement anew.
+sys.setswitchinterval(0.001)
 
 # What there is by now stays until the end. Else Python's garbage collector would walk through all
 # of it every so often, for 50 ms each time, while the event loop waits.

@@ -23,6 +23,7 @@ from databinding.form import Form, nobody
 from databinding.journal import Journal
 from databinding.locks import gave_up
 from databinding.rights import rights_of
+from databinding.statements import Statements
 
 logger = logging.getLogger("databinding")
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 #: Makes a queryset, for which it may ask the database.
 Ask = Callable[[], QuerySet[Any]]
+
+#: Reads instances.
+Read = Callable[[], Iterable[Model]]
 
 #: What a database that is away or busy raises. A faulty query may raise the same.
 DATABASE_AWAY = (OperationalError, InterfaceError)
@@ -136,9 +140,12 @@ class Sieve:
 class Reader:
     """Reads in the transaction of one pass, from the database of its journal."""
 
-    def __init__(self, journal: Journal, held: dict[Form, Rows]) -> None:
+    def __init__(
+        self, journal: Journal, held: dict[Form, Rows], statements: Statements | None = None
+    ) -> None:
         self.journal = journal
         self._held = held
+        self._statements = statements or Statements(journal.alias)
         #: Rows that could not be read or rendered, as texts of their keys; None: the whole form.
         self.faulty: dict[Form, set[str | None]] = {}
         #: Personal forms to be read anew as soon as may be.
@@ -417,11 +424,11 @@ class Reader:
     def _rendered(
         self,
         form: Form,
-        ask: Ask,
+        read: Read,
         groups: Collection[str] | None,
         sieve: Sieve | None,
     ) -> Found:
-        rows = self._guarded(lambda: Found(filter(sieve, _render(form, ask(), groups))))
+        rows = self._guarded(lambda: Found(filter(sieve, _render(form, read(), groups))))
         for row in rows:
             if row.fragment is None:
                 self.owe(form, row.key)
@@ -436,7 +443,7 @@ class Reader:
     ) -> Found:
         """All rows of a queryset; where one can't even be read, they are read by their keys."""
         try:
-            return self._rendered(form, ask, groups, sieve)
+            return self._rendered(form, lambda: _instances(ask()), groups, sieve)
         except Exception as error:
             self._raise_if_hopeless(error)
             keys = self._guarded(lambda: list(ask().values_list("pk", flat=True)))
@@ -465,8 +472,7 @@ class Reader:
     ) -> Iterable[Row]:
         """The rows with these keys; one that can't be read is found by halving."""
         try:
-            ask = partial(_with_keys, form, keys)
-            return self._rendered(form, ask, groups, sieve)
+            return self._rendered(form, partial(self._with_keys, form, keys), groups, sieve)
         except Exception as error:
             self._raise_if_hopeless(error)
             self._guarded(form.queryset)  # Raises if it is the fault of no row.
@@ -481,9 +487,14 @@ class Reader:
                 *self._chunk(form, keys[half:], groups, sieve),
             ]
 
+    def _with_keys(self, form: Form, keys: list[Any]) -> Iterable[Model]:
+        queryset = form.queryset()
+        rows = self._statements.rows(queryset, keys)
+        return _instances(queryset.filter(pk__in=keys)) if rows is None else rows
 
-def _with_keys(form: Form, keys: Collection[Any]) -> QuerySet[Any]:
-    return form.queryset().filter(pk__in=keys)
+
+def _instances(queryset: QuerySet[Any]) -> Iterator[Model]:
+    return queryset.iterator(chunk_size=2_000)
 
 
 def _touched(rows: Rows, change: Change) -> list[Window]:
@@ -500,10 +511,12 @@ def _touched(rows: Rows, change: Change) -> list[Window]:
     ]
 
 
-def _render(form: Form, queryset: QuerySet[Any], groups: Collection[str] | None) -> Iterator[Row]:
+def _render(
+    form: Form, instances: Iterable[Model], groups: Collection[str] | None
+) -> Iterator[Row]:
     """The rows, if groups are given those in one of them."""
     constant = form.binding.constant_groups()
-    for instance in queryset.iterator(chunk_size=2_000):
+    for instance in instances:
         row = _row(form, instance, constant, groups)
         if groups is None or row.groups is None or not row.groups.isdisjoint(groups):
             yield row

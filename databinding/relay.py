@@ -25,6 +25,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from django.db import connections
 
 from databinding import doorbell
+from databinding.alarm import new_alarm
 from databinding.audience import Audience, Door, Standing
 from databinding.binding import Binding
 from databinding.conf import settings
@@ -37,6 +38,7 @@ from databinding.passes import Pass, names_of
 from databinding.reading import DATABASE_AWAY, Change, Reader
 from databinding.refreshes import Refreshes
 from databinding.routers import consistent_reads
+from databinding.statements import Statements
 from databinding.tally import RelayTally
 from databinding.watching import keys_of
 
@@ -107,8 +109,8 @@ class Relay:
         self._jobs: deque[_Job[Any]] = deque()
         self._departures: deque[tuple[Audience, Door, UserKey]] = deque()
         self._rereads: deque[Form] = deque()
-        # What the thread waits for, and what that was about.
-        self._woken = threading.Event()
+        # What the thread sleeps on, and what it was woken for.
+        self.alarm = new_alarm()
         self._rung = False
         self._asked = False
         self._starting = threading.Lock()
@@ -136,7 +138,7 @@ class Relay:
                 self._thread.start()
         if wants is None:
             self._asked = True
-        self._woken.set()
+        self.alarm.set()
         return job.future
 
     def listen(self, listener: Listener) -> None:
@@ -154,7 +156,7 @@ class Relay:
         """Have all rows of a form read again: another user's rights show others."""
         self._rereads.append(form)
         self._asked = True
-        self._woken.set()
+        self.alarm.set()
 
     def leave(self, audience: Audience, door: Door, user: UserKey) -> None:
         """One subscription of this user less, at this door."""
@@ -165,13 +167,13 @@ class Relay:
         thread = self._thread
         if thread is not None:
             self._stopping = True
-            self._woken.set()
+            self.alarm.set()
             thread.join(timeout)
             self._stopping = False
 
     def _ring(self) -> None:
         self._rung = True
-        self._woken.set()
+        self.alarm.set()
 
     # The thread
 
@@ -188,6 +190,7 @@ class Relay:
                 self._thread = None
                 self._fail_jobs(error)
         finally:
+            self.alarm.close()
             connections[self.alias].close()
 
     def _ended(self, life: _Life) -> bool:
@@ -229,10 +232,16 @@ class _Life:
     BUSY = 1.0
     #: Seconds of looking for them before whatever else is to be done has its turn.
     NAP = 0.25
+    #: A file is written before that can be read: pauses in seconds until it may be.
+    LOOKS = 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016
+    #: After so many commits in succession of which the files' system told nothing, as one over a
+    #: network may, it isn't relied on.
+    DISTRUST = 3
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
         self.journal: Journal = open_journal(relay.alias)
+        self.statements = Statements(relay.alias)
         now = time.monotonic()
         self.last_news = now
         self.last_used = now
@@ -245,6 +254,8 @@ class _Life:
         self.retry = 0.0
         #: Something was committed, and no pass has read it.
         self.grown = False
+        #: Commits in succession that no watched file told of.
+        self.unannounced = 0
         # Rows that could not be read, to be read again.
         self.owed: Owed = {}
         self.owed_pause = self.OWED_FIRST
@@ -274,7 +285,8 @@ class _Life:
         try:
             self._ask(self._keep_house)
             # A pass that failed is still owed: what told of the news then tells it only once.
-            told = self.grown or self._ask(self.journal.grown) or relay._rung
+            told = self.grown or self._ask(self.journal.grown)
+            told = told or (relay._rung and not self.journal.misses_nothing)
             self.grown = False
             if told and relay.tally.behind_since is None:
                 relay.tally.behind_since = time.monotonic()
@@ -299,9 +311,11 @@ class _Life:
 
         Most looks find nothing, a hundred times a second; so nothing but the look is done then.
         """
-        relay = self.relay
+        relay, alarm = self.relay, self.relay.alarm
         now = time.monotonic()
-        pause = settings.POLL_BUSY if now - self.last_news < self.BUSY else settings.POLL_REST
+        watched = self.unannounced < self.DISTRUST and alarm.watch(self.journal.files())
+        busy = not watched and now - self.last_news < self.BUSY
+        pause = settings.POLL_BUSY if busy else settings.POLL_REST
         until = now + self.NAP
         if relay._jobs:
             until = min(until, self.joins_after)
@@ -309,10 +323,19 @@ class _Life:
             until = min(until, self.owed_due)
         if (refresh := self.refreshes.next(relay.holdings.rows)) is not None:
             until = min(until, now + refresh[1])
-        while now < until and not self.grown and not relay._woken.wait(min(pause, until - now)):
+        announced = False
+        looks: Iterator[float] = iter(())
+        while now < until and not self.grown:
+            if alarm.wait(min(next(looks, pause), until - now)):
+                return
+            if alarm.written():
+                announced = True
+                looks = iter(self.LOOKS)
             self.grown = self._ask(self.journal.grown)
             now = time.monotonic()
-        relay._woken.clear()
+        if self.grown and watched:
+            announced = announced or alarm.written()
+            self.unannounced = 0 if announced else self.unannounced + 1
 
     def _joins_due(self) -> bool:
         return bool(self.relay._jobs) and time.monotonic() >= self.joins_after
@@ -346,9 +369,9 @@ class _Life:
 
     def _pass(self) -> None:
         relay = self.relay
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
         jobs = [relay._jobs.popleft() for _ in range(len(relay._jobs))]
-        reader = Reader(self.journal, relay.holdings.rows)
+        reader = Reader(self.journal, relay.holdings.rows, self.statements)
         self.refreshed.clear()
         try:
             with self.journal.snapshot():
@@ -360,7 +383,7 @@ class _Life:
                     self._do(jobs, Pass(relay.holdings, standing, reader, state))
             if state is None:
                 self.journal.new_epoch()
-                relay._rung = True
+                relay._asked = True
         finally:
             unfinished = [job for job in jobs if not job.future.done()]
             relay._jobs.extendleft(reversed(unfinished))
@@ -374,7 +397,8 @@ class _Life:
         # Under load frames fill: a frame for each change would cost as many sends, and what has
         # taken long to send is better sent less often.
         telling = max((listener.took for listener in relay._listeners), default=0.0)
-        self.pause_until = now + min(3 * (took + telling), settings.PASS_PAUSE)
+        worked = time.thread_time() - worked
+        self.pause_until = now + min(3 * (worked + telling), settings.PASS_PAUSE)
         if any(job.wants is not None and job.future.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass:
             # after a few at once, one each PASS_PAUSE. News don't wait for that.

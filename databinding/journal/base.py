@@ -36,6 +36,8 @@ class Journal(ABC):
 
     #: Keys dropped in one transaction of a pruning.
     prune_slice: ClassVar[int]
+    #: Does `grown` tell of every commit, as soon as it can be read?
+    misses_nothing: ClassVar[bool] = False
     #: Does a transaction in which a statement has failed refuse all others until it is undone?
     refuses_after_failure: ClassVar[bool] = True
 
@@ -56,6 +58,10 @@ class Journal(ABC):
     @abstractmethod
     def grown(self) -> bool:
         """Has anything been committed since this was last asked? Cheap; outside a snapshot."""
+
+    def files(self) -> Sequence[str]:
+        """Files that a commit writes to, shortly before `grown` tells of it."""
+        return ()
 
     @abstractmethod
     def state(self) -> State | None:

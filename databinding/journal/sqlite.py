@@ -23,6 +23,7 @@ _EPOCH = Epoch._meta.db_table
 class SQLiteJournal(Journal):
     """Positions are ids; ``PRAGMA data_version`` tells that another connection has committed."""
 
+    misses_nothing = True
     refuses_after_failure = False
     # Writers wait milliseconds.
     prune_slice = 2_000
@@ -72,6 +73,10 @@ class SQLiteJournal(Journal):
         else:
             self._version = version
         return True
+
+    def files(self) -> Sequence[str]:
+        name = str(self.connection.settings_dict["NAME"])
+        return name, f"{name}-wal"
 
     def _inode(self) -> int | None:
         try:
