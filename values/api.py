@@ -5,9 +5,11 @@
     GET <stream>/<pk>/history/?from=…&to=…&points=…
     GET <stream>/<pk>/changes/?before=…&limit=…
     GET <stream>/history/?pk=1,2,3&from=…&to=…&points=…
+    GET ?at=…&after=…&limit=…
 
-The binding of the stream is asked as for `retrieve`: who may not see a value learns nothing of its
-past.
+The binding of the stream is asked as for `retrieve` and, of all values as they stood at a moment,
+as for `list`: who may not see a value learns nothing of its past. One that was deleted since is for
+whoever is in a group that its last form would be in.
 """
 
 import time
@@ -20,15 +22,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from databinding.actions import Actions
+from databinding.binding import Binding
 from databinding.refusals import as_api_exception
 from databinding.websockets import scope_of_page
 from values.models import Sample
-from values.samples.history import history
+from values.samples.history import SOURCES, at, history, kept_since
 from values.samples.kinds import KINDS
+from values.samples.moments import earliest, last_form, stood
 
 #: Points of one answer at most, of all its values together.
 MOST_POINTS = 2_000
 MOST_POINTS_OF_ALL = 20_000
+#: Values in one answer of how all stood.
+MOST_VALUES = 5_000
 #: Times are dates of four digits, which every database and every client can say.
 EARLIEST, LATEST = -2_000_000_000, 10_000_000_000
 
@@ -126,6 +132,7 @@ class ChangesRangeSerializer(serializers.Serializer):
     before = serializers.IntegerField(
         required=False, min_value=1, help_text="An id: only what came before it."
     )
+    until = Moment(required=False, help_text="A time: only what came until then.")
     limit = serializers.IntegerField(min_value=1, max_value=500, default=50)
 
 
@@ -142,6 +149,43 @@ class ChangeSerializer(serializers.Serializer):
 
 class ChangesSerializer(serializers.Serializer):
     changes = ChangeSerializer(many=True, help_text="The newest first.")
+
+
+class MomentSerializer(serializers.Serializer):
+    at = Moment(required=False, help_text="ISO 8601, or seconds since 1970. Now; never later.")
+    after = serializers.RegexField(
+        r"^[a-z]+/\d{1,18}\Z", required=False, help_text="The `next` of the answer before."
+    )
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_VALUES, default=MOST_VALUES)
+
+    def validate_after(self, text):
+        kind, key = text.split("/")
+        return kind, int(key)
+
+
+class StoodSerializer(serializers.Serializer):
+    stream = serializers.ChoiceField(list(KINDS))
+    pk = serializers.IntegerField()
+    data = serializers.DictField(
+        help_text="As the stream sent it, with name and value; a value of null: nothing was known."
+    )
+    since = serializers.FloatField(
+        allow_null=True, help_text="From when it was so, in seconds since 1970."
+    )
+
+
+class AllSerializer(serializers.Serializer):
+    """All values as they stood at a moment, those that were deleted since among them."""
+
+    at = serializers.FloatField(help_text="The moment, in seconds since 1970.")
+    earliest = serializers.FloatField(
+        allow_null=True, help_text="The first of which anything is kept; null: there is none."
+    )
+    source = serializers.ChoiceField(
+        ["samples", "minutes", "hours"], help_text="How exactly it is known."
+    )
+    values = StoodSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="There are more: ask `after` this.")
 
 
 def as_value(kind, value):
@@ -174,12 +218,21 @@ class PastView(APIView):
         """Raises what the binding's `retrieve` raises of these rows."""
         if stream not in KINDS:
             raise Http404
-        scope = scope_of_page(request, {})
-        groups = self.demultiplexer.groups_of_page(scope)
-        binding = self.demultiplexer.binding_of(stream)
-        actions = Actions(binding, request.user, groups, binding.consumer())
+        actions = self.actions(request, stream)
         for key in keys:
-            actions.retrieve(key)
+            try:
+                actions.retrieve(key)
+            except Http404:
+                last = last_form(stream, key)
+                if last is None or not _seen(actions, [last]):
+                    raise
+                actions.permit("retrieve", key, last.row())
+
+    def actions(self, request, stream):
+        """What this user may do on the stream."""
+        groups = self.demultiplexer.groups_of_page(scope_of_page(request, {}))
+        binding = self.demultiplexer.binding_of(stream)
+        return Actions(binding, request.user, groups, binding.consumer())
 
     def handle_exception(self, exc):
         return super().handle_exception(as_api_exception(exc) or exc)
@@ -237,6 +290,8 @@ class ChangesView(PastView):
         self.see(request, stream, pk)
         asked = self.asked(request)
         rows = Sample.objects.filter(kind=stream, key=pk).order_by("-time", "-id")
+        if "until" in asked:
+            rows = rows.filter(time__lte=at(asked["until"]))
         if "before" in asked:
             last = rows.filter(id=asked["before"]).first()
             if last is None:
@@ -255,6 +310,108 @@ class ChangesView(PastView):
         return Response(ChangesSerializer({"changes": answers}).data)
 
 
+class MomentView(PastView):
+    """All values of all kinds as they stood at a moment, of those that may be listed."""
+
+    query_serializer = MomentSerializer
+    serializer_class = AllSerializer
+
+    def get(self, request):
+        asked = self.asked(request)
+        now = time.time()
+        moment, limit = min(asked.get("at", now), now), asked["limit"]
+        first = earliest(now)
+        listed = self.listed(request)
+        found = []
+        if first is not None and moment >= first:
+            after = asked.get("after", ("", 0))
+            found = stood(list(listed), moment, now, limit, after)
+        values = []
+        for kind, actions in listed.items():
+            names = self.names(request, actions)
+            of_kind = [one for one in found if one.kind == kind]
+            values += [as_it_stood(one, names) for one in _seen(actions, of_kind)]
+        answer = {
+            "at": moment,
+            "earliest": first,
+            "source": SOURCES[kept_since(moment, now)],
+            "values": values,
+            "next": f"{found[-1].kind}/{found[-1].key}" if len(found) == limit else None,
+        }
+        return Response(answer)
+
+    def listed(self, request):
+        """By the kinds that this user may list, what else he may do with them.
+
+        Raises what refuses the last, where there are none.
+        """
+        found, refusal = {}, Http404()
+        for kind in KINDS:
+            if self.demultiplexer.binding_of(kind) is None:
+                continue
+            actions = self.actions(request, kind)
+            try:
+                actions.permit("list", None)
+            except (exceptions.NotAuthenticated, exceptions.PermissionDenied) as refused:
+                refusal = refused
+            else:
+                found[kind] = actions
+        if not found:
+            raise refusal
+        return found
+
+    def names(self, request, actions):
+        """What of its values the stream sends; of integers what the stream of their limits does."""
+        names = _readable(actions.binding, request.user)
+        if actions.binding is self.demultiplexer.binding_of("intval"):
+            limits = self.demultiplexer.binding_of("intlimits")
+            if limits is not None and limits().has_permission(request.user, "list", None):
+                names |= _readable(limits, request.user)
+        return names
+
+
+def as_it_stood(one, names):
+    """What is answered of a value: the data that its stream would have sent, and since when."""
+    said = {name: value for name, value in one.about.items() if value != ""}
+    whole = {"name": one.name, "value": as_value(one.kind, one.value), **said}
+    data = {name: value for name, value in whole.items() if name in names}
+    return {"stream": one.kind, "pk": one.key, "data": data, "since": one.since}
+
+
+def _readable(binding, user):
+    """Names of fields that this user is sent."""
+    names = {*binding.field_names()}
+    readable = binding().readable_fields(user)
+    return names if readable is None else names.intersection(readable)
+
+
+def _seen(actions, found):
+    """Those that these groups see: by their rows or, of what was deleted, by what it was."""
+    binding = actions.binding
+    ask = getattr(binding.get_queryset, "__func__", binding.get_queryset)
+    own = ask is not Binding.get_queryset.__func__
+    groups = binding.constant_groups()
+    if groups is not None and not own:
+        return [] if groups.isdisjoint(actions.groups) else found
+    keys = [one.key for one in found]
+    seen, there = set(), set()
+    for begin in range(0, len(keys), 500):
+        some = {"pk__in": keys[begin : begin + 500]}
+        there.update(binding.model._base_manager.filter(**some).values_list("pk", flat=True))
+        rows = actions.seen().filter(**some)
+        seen.update(row.pk for row in rows if not actions.groups.isdisjoint(binding.groups_of(row)))
+    return [
+        one
+        for one in found
+        if one.key in seen
+        # A queryset of the binding's own can't be asked about what isn't there any more.
+        or (
+            (one.key not in there and not own)
+            and not actions.groups.isdisjoint(binding.groups_of(one.row()))
+        )
+    ]
+
+
 def history_urls(demultiplexer):
     """The addresses of the pasts of the values that this demultiplexer carries; to be included."""
 
@@ -262,6 +419,7 @@ def history_urls(demultiplexer):
         return of.as_view(demultiplexer=demultiplexer)
 
     return [
+        path("", view(MomentView), name="moment"),
         path("<str:stream>/history/", view(HistoriesView), name="histories"),
         path("<str:stream>/<int:pk>/history/", view(HistoryView), name="history"),
         path("<str:stream>/<int:pk>/changes/", view(ChangesView), name="changes"),

@@ -252,6 +252,28 @@ class Summary(Kept):
         indexes = [models.Index(fields=["width", "time"], name="summary_by_time")]
 
 
+class Description(models.Model):
+    """What a value was called and how it was to be read, from then on, until there is another one.
+
+    Triggers on the values' tables write it, as they do samples. It tells from when to when there
+    was a value, too; and is all that is left of one that was deleted, besides its samples.
+    """
+
+    kind = models.CharField(max_length=10)
+    key = models.BigIntegerField()
+    time = models.DateTimeField()
+    #: None: it was deleted.
+    name = models.CharField(max_length=100, null=True)  # noqa: DJ001  (an empty name is one)
+    #: What its row said besides name, value and report: unit, thresholds and so on.
+    about = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["kind", "key", "time"], name="description_of_value")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}, {self.name} at {self.time:%Y-%m-%d %H:%M:%S}"
+
+
 class SummarisedUntil(models.Model):
     """How far the summaries of one width go."""
 

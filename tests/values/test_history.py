@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tests.values.past import HOUR, MINUTE, kept, on_the_hour
 from values.bindings import FloatValueBinding
-from values.models import BooleanValue, FloatValue, IntegerValue, Sample, TextValue
+from values.models import BooleanValue, Description, FloatValue, IntegerValue, Sample, TextValue
 from values.samples import history as history_module
 from values.samples.summaries import keep_up
 
@@ -164,13 +164,14 @@ def test_wrong_lists_of_keys(client):
 
 
 def test_what_there_isnt(client):
-    """Another stream, a value that was deleted and one that never was are 404."""
+    """Another stream, and a value that never was or of which nothing is kept any more, are 404."""
     row = kept(FloatValue, [(1, 1)])
     ask(client, row, stream="intlimits", status=404)
     ask(client, row, stream="intval", status=404)
     key = row.pk
     row.delete()
     row.pk = key
+    Description.objects.filter(key=key).delete()
     ask(client, row, status=404)
     ask(client, row, path="changes", status=404)
 
@@ -207,3 +208,5 @@ def test_changes_one_by_one(client, admin_client):
     named = ask(admin_client, row, "changes", "intval")["changes"]
     assert [change["who"] for change in named] == ["ana", None, None, None]
     ask(client, row, "changes", "intval", status=400, before=10**12)
+    then = ask(client, row, "changes", "intval", until=begin + 1)["changes"]
+    assert [change["value"] for change in then] == [None, 2, 1]

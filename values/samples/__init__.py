@@ -5,5 +5,6 @@ recording   does so where triggers can't, and catches up on what was missed
 authors     tells the database who is writing
 spans       how samples add up: least, most and mean of a stretch of time. Pure.
 summaries   makes of old samples one summary a minute and one an hour, and forgets what is too old
+moments     answers how all values stood at a moment
 history     answers what a value was, in as many points as are asked for
 """

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import OuterRef, Subquery
 
 from values.models import Sample, SummarisedUntil, Summary
 from values.samples.kinds import KINDS
@@ -50,26 +51,31 @@ def history(kind, keys, begin, end, points):
     items = {key: [] for key in keys}
     for _, key, item in _items(kind, keys, begin, end, width):
         items[key].append(item)
-    silent = _silent(kind, keys, now)
+    until_when = silent(kind, keys, now)
     found = {}
     for key in keys:
-        until = max(begin, min(end, silent.get(key, end)))
+        until = max(begin, min(end, until_when.get(key, end)))
         whole = without_holes(items[key], begin, until, value_at(kind, key, begin))
         if until < end:
             whole = chain(whole, [held(until, end, None)])
-        found[key] = History(begin, step, _SOURCES[width], add_up(whole, begin, step, count))
+        found[key] = History(begin, step, SOURCES[width], add_up(whole, begin, step, count))
     return found
 
 
-_SOURCES = {0: "samples", MINUTE: "minutes", HOUR: "hours"}
+SOURCES = {0: "samples", MINUTE: "minutes", HOUR: "hours"}
+
+
+def kept_since(seconds, now):
+    """The width of the finest that is still there of that time."""
+    if seconds < now - settings.SAMPLES["minutes"]:
+        return HOUR
+    return MINUTE if seconds < now - settings.SAMPLES["raw"] else 0
 
 
 def _finest(kind, keys, begin, end, now):
-    """The width of the finest that is still there, and not too much of it."""
-    if begin < now - settings.SAMPLES["minutes"]:
-        return HOUR
-    if begin < now - settings.SAMPLES["raw"]:
-        return MINUTE
+    """The same of a stretch, if it isn't too much."""
+    if width := kept_since(begin, now):
+        return width
     rows = _of(Sample.objects.filter(time__gte=at(begin), time__lt=at(end)), kind, keys)
     return MINUTE if rows[: MOST_SAMPLES + 1].count() > MOST_SAMPLES else 0
 
@@ -127,15 +133,18 @@ def value_at(kind, key, seconds):
     return last.number if last.text is None else last.text
 
 
-def _silent(kind, keys, now):
+def silent(kind, keys, now):
     """Until when values are known whose source is silent, and that nobody else has set since."""
     rows = KINDS[kind].objects.filter(
         pk__in=keys, expected_interval__isnull=False, reported_at__isnull=False
     )
     found = {}
     for pk, interval, reported in rows.values_list("pk", "expected_interval", "reported_at"):
-        until = reported.timestamp() + interval
-        set_since = Sample.objects.filter(kind=kind, key=pk, time__gt=at(until))
-        if now - reported.timestamp() > PATIENCE * interval and not set_since.exists():
-            found[pk] = until
+        if now - reported.timestamp() > PATIENCE * interval:
+            found[pk] = reported.timestamp() + interval
+    newest = Sample.objects.filter(kind=kind, key=OuterRef("pk")).order_by("-time").values("time")
+    set_last = KINDS[kind].objects.filter(pk__in=found).annotate(time=Subquery(newest[:1]))
+    for pk, last in set_last.values_list("pk", "time"):
+        if last is not None and last.timestamp() > found[pk]:
+            del found[pk]
     return found

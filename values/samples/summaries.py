@@ -14,9 +14,9 @@ from itertools import groupby
 
 from django.conf import settings
 from django.db import router, transaction
-from django.db.models import Exists, Min, OuterRef
+from django.db.models import Exists, Min, OuterRef, Q
 
-from values.models import Sample, SummarisedUntil, Summary
+from values.models import Description, Sample, SummarisedUntil, Summary
 from values.samples.history import at, changes, summaries, value_at
 from values.samples.spans import add_up, without_holes
 
@@ -43,7 +43,7 @@ def keep_up(budget=20.0):
             if more is None:
                 break
             made += more
-    for step in (_drop_samples, _drop_minutes, _drop_hours):
+    for step in (_drop_samples, _drop_minutes, _drop_hours, _drop_descriptions):
         while time.monotonic() < deadline:
             gone = step(now)
             dropped += gone
@@ -144,6 +144,15 @@ def _drop_hours(now):
     later = hours.filter(kind=OuterRef("kind"), key=OuterRef("key"), time__gt=OuterRef("time"))
     old = datetime.fromtimestamp(now - settings.SAMPLES["hours"], UTC)
     return _drop(hours.filter(Exists(later), time__lt=old))
+
+
+def _drop_descriptions(now):
+    """Those that no moment of the retention asks for: others of before it came after them."""
+    old = Description.objects.filter(time__lt=at(now - settings.SAMPLES["hours"]))
+    later = old.filter(kind=OuterRef("kind"), key=OuterRef("key")).filter(
+        Q(time__gt=OuterRef("time")) | Q(time=OuterRef("time"), id__gt=OuterRef("id"))
+    )
+    return _drop(old.filter(Q(name__isnull=True) | Exists(later)))
 
 
 def _drop(rows):

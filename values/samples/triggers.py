@@ -4,34 +4,39 @@ Every change of `value` is a sample, those between two looks of the relay and tw
 transaction, too. So is a deletion, after which nothing is known; and a silence: where the source
 said nothing for three times its interval, nothing is known from when the next report was due
 until it came. The clock is the database's.
+
+What a value is called and how it is read is a description, when it changes. It comes before the
+sample of the same change: what has a value has a name.
 """
 
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from databinding.triggers import Further
-from values.models import Sample
-from values.samples.kinds import KINDS
+from values.models import Description, Sample
+from values.samples.kinds import KINDS, described_by
 
 #: Reports that may be missing before nothing is known any more.
 PATIENCE = 3
 
 _COLUMNS = "(kind, key, time, number, text, who)"
+_DESCRIBED = "(kind, key, time, name, about)"
 
 
 def samples(connection: BaseDatabaseWrapper):
     """The triggers that this database should have."""
     dialect = {"sqlite": _sqlite, "postgresql": _postgresql}[connection.vendor]
-    if Sample._meta.db_table not in connection.introspection.table_names():
+    tables = {Sample._meta.db_table, Description._meta.db_table}
+    if not tables <= set(connection.introspection.table_names()):
         return  # Not migrated yet.
     for kind, model in KINDS.items():
         if router.db_for_write(model) != connection.alias:
             continue
-        for operation, body in dialect(connection, kind, model._meta.db_table).items():
+        for operation, body in dialect(connection, kind, model).items():
             yield Further(model._meta.db_table, operation, body)
 
 
-def _sqlite(connection, kind, table):
+def _sqlite(connection, kind, model):
     insert = f"INSERT INTO {connection.ops.quote_name(Sample._meta.db_table)} {_COLUMNS}"
     # Six decimals, as Django writes them: texts are compared.
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
@@ -45,27 +50,30 @@ def _sqlite(connection, kind, table):
         f"> {PATIENCE} * OLD.expected_interval"
     )
     other = "OLD.id IS NOT NEW.id"
+    columns = described_by(model)
+    pairs = ", ".join(f"'{column}', NEW.{column}" for column in columns)
+    # A merge leaves out what is NULL.
+    about = f"json_patch('{{}}', json_object({pairs}))"
+    changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in ["name", *columns])
+    table = connection.ops.quote_name(Description._meta.db_table)
+    described = f"INSERT INTO {table} {_DESCRIBED}"
+    describe = f"{described} SELECT '{kind}', NEW.id, {now}, NEW.name, {about}"
+    end = f"{described} SELECT '{kind}', OLD.id, {now}, NULL, '{{}}'"
     return {
-        "insert": f"{insert} SELECT '{kind}', NEW.id, {now}, {value}, '';",
+        "insert": f"{describe}; {insert} SELECT '{kind}', NEW.id, {now}, {value}, '';",
         "update": (
+            f"{end} WHERE {other}; {describe} WHERE {changed} OR {other}; "
             f"{insert} SELECT '{kind}', OLD.id, {due}, NULL, NULL, '' WHERE {silent}; "
             f"{insert} SELECT '{kind}', OLD.id, {now}, NULL, NULL, '' WHERE {other}; "
             f"{insert} SELECT '{kind}', NEW.id, {now}, {value}, '' "
             f"WHERE OLD.value IS NOT NEW.value OR {other} OR {silent};"
         ),
-        "delete": f"{insert} SELECT '{kind}', OLD.id, {now}, NULL, NULL, '';",
+        "delete": f"{end}; {insert} SELECT '{kind}', OLD.id, {now}, NULL, NULL, '';",
     }
 
 
-def _postgresql(connection, kind, table):
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT format('%%I.%%I', schema.nspname, class.relname) FROM pg_class AS class "
-            "JOIN pg_namespace AS schema ON schema.oid = class.relnamespace "
-            "WHERE class.oid = to_regclass(%s)",
-            [connection.ops.quote_name(Sample._meta.db_table)],
-        )
-        (samples,) = cursor.fetchone()
+def _postgresql(connection, kind, model):
+    samples, descriptions = (_qualified(connection, one) for one in (Sample, Description))
     insert = f"INSERT INTO {samples} {_COLUMNS}"
     # NEW and OLD are taken. One moment for all rows of a statement.
     now = "(SELECT clock_timestamp())"
@@ -80,10 +88,30 @@ def _postgresql(connection, kind, table):
     )
     due = "was.reported_at + make_interval(secs => was.expected_interval)"
     unknown = "NULL::float8, NULL::text"
+    columns = described_by(model)
+    pairs = ", ".join(f"'{column}', now_is.{column}" for column in columns)
+    about = f"jsonb_strip_nulls(jsonb_build_object({pairs}))"
+    before, after = (
+        f"({', '.join(f'{row}.{column}' for column in ['name', *columns])})"
+        for row in ("was", "now_is")
+    )
+    described = f"INSERT INTO {descriptions} {_DESCRIBED}"
+    describe = (
+        f"{described} SELECT '{kind}', now_is.id, {now}, now_is.name, {about} "
+        "FROM databinding_new AS now_is"
+    )
+    nothing = f"{now}, NULL, '{{}}'::jsonb"
+    end = f"{described} SELECT '{kind}', was.id, {nothing} FROM databinding_old AS was"
     return {
-        "insert": f"{insert} SELECT '{kind}', now_is.id, {now}, {value}, {who} "
-        "FROM databinding_new AS now_is;",
+        "insert": (
+            f"{describe}; {insert} SELECT '{kind}', now_is.id, {now}, {value}, {who} "
+            "FROM databinding_new AS now_is;"
+        ),
         "update": (
+            f"{end} WHERE NOT EXISTS "
+            "(SELECT FROM databinding_new AS now_is WHERE now_is.id = was.id); "
+            f"{describe} LEFT JOIN databinding_old AS was ON was.id = now_is.id "
+            f"WHERE was.id IS NULL OR {before} IS DISTINCT FROM {after}; "
             f"{insert} SELECT '{kind}', was.id, {due}, {unknown}, '' "
             f"FROM databinding_old AS was JOIN databinding_new AS now_is ON now_is.id = was.id "
             f"WHERE {silent}; "
@@ -95,13 +123,31 @@ def _postgresql(connection, kind, table):
             f"LEFT JOIN databinding_old AS was ON was.id = now_is.id "
             f"WHERE was.id IS NULL OR was.value IS DISTINCT FROM now_is.value OR {silent};"
         ),
-        "delete": f"{insert} SELECT '{kind}', was.id, {now}, {unknown}, {who} "
-        "FROM databinding_old AS was;",
+        "delete": (
+            f"{end}; {insert} SELECT '{kind}', was.id, {now}, {unknown}, {who} "
+            "FROM databinding_old AS was;"
+        ),
         # It tells no rows: those of which something was known.
         "truncate": (
+            f"{described} SELECT '{kind}', last.key, {nothing} FROM ("
+            f"SELECT DISTINCT ON (key) key, name FROM {descriptions} "
+            f"WHERE kind = '{kind}' ORDER BY key, time DESC, id DESC"
+            ") AS last WHERE last.name IS NOT NULL; "
             f"{insert} SELECT '{kind}', last.key, {now}, {unknown}, {who} FROM ("
             f"SELECT DISTINCT ON (key) key, number, text FROM {samples} "
             f"WHERE kind = '{kind}' ORDER BY key, time DESC, id DESC"
             ") AS last WHERE last.number IS NOT NULL OR last.text IS NOT NULL;"
         ),
     }
+
+
+def _qualified(connection, model):
+    """The table with its schema: triggers look nowhere else."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT format('%%I.%%I', schema.nspname, class.relname) FROM pg_class AS class "
+            "JOIN pg_namespace AS schema ON schema.oid = class.relnamespace "
+            "WHERE class.oid = to_regclass(%s)",
+            [connection.ops.quote_name(model._meta.db_table)],
+        )
+        return cursor.fetchone()[0]

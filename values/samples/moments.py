@@ -1,0 +1,121 @@
+"""How values stood at a moment: what they were called, what they were, and since when.
+
+Descriptions say which values there were; samples, and summaries where those are forgotten, what
+they were. Both are asked by index, once for each value: the answer costs the same for a moment of a
+minute and of a year ago.
+"""
+
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+
+from values.models import Description, Sample, Summary
+from values.samples.history import HOUR, MINUTE, at, silent
+from values.samples.kinds import KINDS, described_by
+from values.samples.spans import Known
+
+
+class Stood(NamedTuple):
+    """One value at a moment."""
+
+    kind: str
+    key: int
+    name: str
+    about: dict
+    #: None: nothing was known.
+    value: Known
+    #: In seconds since 1970; of a summary the end.
+    since: float | None
+
+    def row(self):
+        """As a row of its model, which may have been deleted."""
+        model = KINDS[self.kind]
+        about = {name: self.about[name] for name in described_by(model) if name in self.about}
+        return model(pk=self.key, name=self.name, value=self.value, **about)
+
+
+def earliest(now):
+    """The first moment of which anything is kept, in seconds since 1970; None: there is none."""
+    first = Description.objects.aggregate(first=Min("time"))["first"]
+    return None if first is None else max(first.timestamp(), now - settings.SAMPLES["hours"])
+
+
+def stood(kinds, seconds, now, limit, after=("", 0)):
+    """The values of these kinds at that time, by kind and key, after this one, so many at most."""
+    descriptions = _described(kinds, seconds)
+    kind, key = after
+    rows = descriptions.filter(Q(kind__gt=kind) | Q(kind=kind, key__gt=key))
+    return _stood(rows.order_by("kind", "key")[:limit], seconds, now)
+
+
+def last_form(kind, key):
+    """What a value was last, before it was deleted; None: nothing is kept of it."""
+    rows = Description.objects.filter(kind=kind, key=key, name__isnull=False)
+    last = rows.order_by("-time", "-id").first()
+    return None if last is None else Stood(kind, key, last.name, last.about, None, None)
+
+
+def _described(kinds, seconds):
+    """The descriptions that held then."""
+    held = Description.objects.filter(
+        kind=OuterRef("kind"), key=OuterRef("key"), time__lte=at(seconds)
+    )
+    newest = held.order_by("-time", "-id").values("id")[:1]
+    return Description.objects.filter(
+        kind__in=kinds, time__lte=at(seconds), name__isnull=False, id=Subquery(newest)
+    )
+
+
+def _stood(descriptions, seconds, now):
+    of_value = {"kind": OuterRef("kind"), "key": OuterRef("key")}
+    last = Sample.objects.filter(**of_value, time__lte=at(seconds)).order_by("-time", "-id")
+    rows = list(descriptions.annotate(last=Subquery(last.values("id")[:1])))
+    samples = Sample.objects.in_bulk([row.last for row in rows if row.last])
+    summaries = _summaries([row.id for row in rows if row.last not in samples], seconds)
+    until = _known_until(rows, now)
+    found = []
+    for row in rows:
+        value = since = None
+        if kept := samples.get(row.last) or summaries.get(row.id):
+            value = kept.number if kept.text is None else kept.text
+            since = kept.time.timestamp() + getattr(kept, "width", 0)
+        end = until.get((row.kind, row.key))
+        if end is not None and end < seconds:
+            value, since = None, end
+        found.append(Stood(row.kind, row.key, row.name, row.about, value, since))
+    return found
+
+
+def _summaries(ids, seconds):
+    """Where samples are forgotten: the last summaries that had ended, by ids of descriptions."""
+
+    def last(width):
+        ended = Summary.objects.filter(
+            kind=OuterRef("kind"), key=OuterRef("key"), width=width, time__lte=at(seconds - width)
+        )
+        return Subquery(ended.order_by("-time").values("id")[:1])
+
+    last_of = {}
+    for some in _batches(ids):
+        rows = Description.objects.filter(id__in=some)
+        rows = rows.annotate(last=Coalesce(last(MINUTE), last(HOUR)))
+        last_of.update(rows.values_list("id", "last"))
+    summaries = Summary.objects.in_bulk([one for one in last_of.values() if one])
+    return {row: summaries[one] for row, one in last_of.items() if one in summaries}
+
+
+def _known_until(rows, now):
+    """Of those whose source is silent by now: until when they are known."""
+    found = {}
+    for kind in {row.kind for row in rows}:
+        keys = [row.key for row in rows if row.kind == kind]
+        for some in _batches(keys):
+            found |= {(kind, key): until for key, until in silent(kind, some, now).items()}
+    return found
+
+
+def _batches(keys):
+    """SQLite takes no more than so many parameters."""
+    return (keys[begin : begin + 500] for begin in range(0, len(keys), 500))
