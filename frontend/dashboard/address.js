@@ -12,8 +12,8 @@ export function parameters() {
 export function write(changes, { back = false } = {}) {
   const said = parameters();
   for (const [name, value] of Object.entries(changes)) value === null ? said.delete(name) : said.set(name, value);
-  // A slash and colon needn't be escaped there.
-  const query = said.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+  // A slash, colon and comma needn't be escaped there.
+  const query = said.toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",");
   const address = query ? `?${query}` : window.location.pathname;
   if (`${window.location.pathname}${window.location.search}` === address || window.location.search === address) return;
   if (back) window.history.pushState(null, "", address);

@@ -1,7 +1,7 @@
 /**
  * Which tiles are shown, in which order and under which headings. Pure.
  *
- * @typedef {"name" | "problems" | "changed"} Sort
+ * @typedef {"name" | "problems" | "changed" | "own"} Sort
  * @typedef {{search: string, sort: Sort, grouped: boolean}} Arrangement
  *
  * @typedef {object} Arranged  What is looked at of a tile.
@@ -39,6 +39,30 @@ export function byName(one, other) {
 }
 
 /**
+ * Move one to where another is; those between close up.
+ *
+ * @param {string[]} ids
+ * @param {string} id
+ * @param {string} target
+ */
+export function moved(ids, id, target) {
+  const [from, to] = [ids.indexOf(id), ids.indexOf(target)];
+  if (from === -1 || to === -1) return ids;
+  const rest = ids.filter((one) => one !== id);
+  rest.splice(to, 0, id);
+  return rest;
+}
+
+/**
+ * @template {Arranged} T
+ * @param {T[]} tiles
+ * @param {Sort} sort
+ */
+export function sorted(tiles, sort) {
+  return tiles.sort((one, other) => (sort === "name" ? 0 : other.rank - one.rank) || byName(one, other));
+}
+
+/**
  * The sections in their order: what is pinned, then the groups; one without a heading where there is but one.
  *
  * @template {Arranged} T
@@ -48,7 +72,7 @@ export function byName(one, other) {
  */
 export function arrange(tiles, { search, sort, grouped }) {
   const shown = [...tiles].filter(({ data }) => matches(data.name, search));
-  shown.sort((one, other) => (sort === "name" ? 0 : other.rank - one.rank) || byName(one, other));
+  sorted(shown, sort);
   /** @type {Map<string, T[]>} */
   const groups = new Map();
   const pinned = shown.filter((tile) => tile.pinned);

@@ -4,15 +4,10 @@
  *
  * @typedef {import("./past.js").Past} Past
  */
-import { setText } from "./dom.js";
-import { formatMoment } from "./format.js";
 import { formatWithUnit } from "./kinds.js";
 
 const LIBRARY = new URL("../uplot/uPlot.iife.min.js", import.meta.url).href;
 const STYLES = new URL("../uplot/uPlot.min.css", import.meta.url).href;
-const HEIGHT = 220;
-/** What is under the cursor is read out when the cursor rests (ms). */
-const READ_AFTER = 350;
 /** Pixels; less is a click. */
 const LEAST_ZOOM = 8;
 
@@ -40,30 +35,38 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+/**
+ * Charts of a page have one cursor: where it is in one, it is in all.
+ *
+ * @typedef {object} ChartEvents
+ * @property {() => void} pointed  The cursor is elsewhere.
+ * @property {(from: number, to: number) => void} zoomed  A stretch was chosen; seconds since 1970.
+ * @property {(factor: number, around: number | undefined) => void} zoom  By keys; 0: as it was.
+ */
 export class Chart {
   #figure;
-  #readout;
-  #zoomed;
+  #events;
+  #height;
   /** @type {any} */
   #plot = null;
   /** @type {Past | null} */
   #past = null;
   /** @type {import("./tile.js").Tile | null} */
   #tile = null;
-  #timer = 0;
 
   /**
-   * @param {HTMLElement} figure  Focusable; the arrow keys move its cursor.
-   * @param {HTMLElement} readout
-   * @param {(from: number, to: number) => void} zoomed  Seconds since 1970.
+   * @param {HTMLElement} figure  Focusable; keys move its cursor.
+   * @param {ChartEvents} events
+   * @param {number} [height]
    */
-  constructor(figure, readout, zoomed) {
+  constructor(figure, events, height = 220) {
     this.#figure = figure;
-    this.#readout = readout;
-    this.#zoomed = zoomed;
-    new ResizeObserver(() => this.#plot?.setSize({ width: this.#figure.clientWidth, height: HEIGHT })).observe(figure);
+    this.#events = events;
+    this.#height = height;
+    new ResizeObserver(() => figure.clientWidth && this.#plot?.setSize({ width: figure.clientWidth, height })).observe(figure);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#anew());
     figure.addEventListener("keydown", (event) => this.#keyed(event));
+    figure.addEventListener("dblclick", () => events.zoom(0, undefined));
   }
 
   /**
@@ -89,7 +92,6 @@ export class Chart {
   clear() {
     this.#plot?.destroy();
     this.#plot = this.#past = this.#tile = null;
-    setText(this.#readout, "");
   }
 
   #anew() {
@@ -108,9 +110,10 @@ export class Chart {
     const limits = /** @type {const} */ ([["warn_low", "--warn"], ["warn_high", "--warn"], ["critical_low", "--critical"], ["critical_high", "--critical"]]);
     return {
       width: this.#figure.clientWidth,
-      height: HEIGHT,
+      height: this.#height,
       legend: { show: false },
-      cursor: { sync: { key: "values" }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
+      // The others are told where it is, not that something is dragged.
+      cursor: { sync: { key: "values", scales: ["x", null], filters: { pub: (/** @type {string} */ type) => type === "mousemove", sub: () => true } }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
       select: { show: true },
       scales: { x: { time: true }, y: stepped ? { range: [-0.1, 1.1] } : {} },
       axes: [axis, { ...axis, size: 56, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => (stepped ? (tick === 0 ? "No" : tick === 1 ? "Yes" : "") : compact.format(tick))) }],
@@ -126,11 +129,11 @@ export class Chart {
           (/** @type {any} */ plot) => {
             const { left, width } = plot.select;
             if (width < LEAST_ZOOM) return;
-            this.#zoomed(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+            this.#events.zoomed(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
             plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
           },
         ],
-        setCursor: [() => this.#read()],
+        setCursor: [() => this.#events.pointed()],
         drawAxes: [
           (/** @type {any} */ plot) => {
             // The thresholds, where they are in the picture.
@@ -154,35 +157,36 @@ export class Chart {
     };
   }
 
-  #read() {
-    window.clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => setText(this.#readout, this.#words()), READ_AFTER);
+  /** The time under the cursor (seconds since 1970), if it is there. @returns {number | null} */
+  get time() {
+    return this.#past?.time[this.#plot?.cursor.idx ?? -1] ?? null;
   }
 
-  #words() {
+  /** What is under the cursor, in words; nothing if the cursor isn't there. */
+  get words() {
     const at = this.#plot?.cursor.idx ?? null;
     const [past, tile] = [this.#past, this.#tile];
     if (at === null || past === null || tile === null) return "";
     const shown = (/** @type {unknown} */ value) => formatWithUnit(tile.kind === "intval" ? "floatval" : tile.kind, value, tile.about);
-    const when = formatMoment(past.time[at] * 1000);
     const [min, max, mean, last] = [past.min[at], past.max[at], past.mean[at], past.last[at]];
-    if (mean === null) return `${when}: nothing is known`;
-    if (tile.kind === "boolval") return `${when}: ${shown(last)}`;
-    return min === max ? `${when}: ${formatWithUnit(tile.kind, min, tile.about)}` : `${when}: mean ${shown(mean)}, ${shown(min)} to ${shown(max)}`;
+    if (mean == null) return "nothing is known";
+    if (tile.kind === "boolval") return shown(last);
+    return min === max ? formatWithUnit(tile.kind, min, tile.about) : `mean ${shown(mean)}, ${shown(min)} to ${shown(max)}`;
   }
 
   /** @param {KeyboardEvent} event */
   #keyed(event) {
     const past = this.#past;
-    if (past === null || this.#plot === null) return;
+    if (past === null || this.#plot === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const factor = { "+": 0.5, "=": 0.5, "-": 2, 0: 0 }[event.key];
     const last = past.time.length - 1;
     const at = this.#plot.cursor.idx ?? last;
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, PageUp: at - 10, PageDown: at + 10, Home: 0, End: last }[event.key];
-    if (to === undefined) return;
+    if (to === undefined && factor === undefined) return;
     event.preventDefault();
-    const index = Math.min(last, Math.max(0, to));
-    this.#plot.setCursor({ left: this.#plot.valToPos(past.time[index], "x"), top: HEIGHT / 2 });
-    this.#read();
+    if (factor !== undefined) return this.#events.zoom(factor, this.time ?? undefined);
+    const index = Math.min(last, Math.max(0, Number(to)));
+    this.#plot.setCursor({ left: this.#plot.valToPos(past.time[index], "x"), top: this.#height / 2 }, true, true);
   }
 }
 

@@ -1,5 +1,6 @@
 /** The dashboard: a tile for each value, of whatever kind, and what the user may do with it. */
 import { connect, DiscardedError, RequestError } from "../databinding/index.js";
+import { parameters, write } from "./address.js";
 import { announce } from "./announce.js";
 import { ConflictDialog } from "./conflict.js";
 import { addDialog, deleteDialog } from "./dialogs.js";
@@ -7,6 +8,7 @@ import { embedded, find, neighbour, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { Grid } from "./grid.js";
 import { formatWithUnit, KINDS } from "./kinds.js";
+import { OwnOrder } from "./order.js";
 import { OutboxPanel } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { ShortPasts } from "./past.js";
@@ -27,13 +29,20 @@ const rights = embedded("rights") ?? {};
 /** ms by which the server's clock is behind ours, as far as the page's way here tells. */
 const skew = Date.now() - 1000 * (embedded("now") ?? Date.now() / 1000);
 
+/** @type {Promise<unknown> | null} */
+let mover = null;
+/** @type {Promise<import("./travel.js").Travel> | null} */
+let travelling = null;
+
 const live = connect("/stream/");
 const values = new Values(live);
 const pins = new Pins();
+const order = new OwnOrder();
 const pasts = new ShortPasts();
 const askToDelete = deleteDialog(values.streams, live.outbox, leaving);
 const conflicts = new ConflictDialog({ theirs, mine });
-const grid = new Grid(find(document, "#grid"), {
+/** @type {import("./grid.js").GridEvents} */
+const events = {
   save: (tile, value) => save(tile, value, { value: tile.edit.base }),
   remove: (tile) => askToDelete(tile),
   discard,
@@ -44,7 +53,9 @@ const grid = new Grid(find(document, "#grid"), {
   skew: () => skew,
   seen: (tile) => tile.kind !== "textval" && pasts.want(tile.kind, tile.pk, (past) => tile.remember(past)),
   judged: tellOfThreshold,
-});
+  place: (id) => order.rank(id),
+};
+const grid = new Grid(find(document, "#grid"), events);
 const panel = new Panel(grid, {
   restore: (tile, value) => values.streams[tile.kind].update(tile.pk, { value }),
   pin,
@@ -53,11 +64,11 @@ const panel = new Panel(grid, {
     tile.parts.value.click();
   },
   remove: (tile) => askToDelete(tile),
-  may: (kind, action) => rights[kind]?.includes(action) ?? false,
+  may: (kind, action) => document.body.dataset.past === undefined && (rights[kind]?.includes(action) ?? false),
 });
-const toolbar = new Toolbar(grid);
+const toolbar = new Toolbar(grid, arrangeByHand);
+const status = new Status(live, values);
 
-new Status(live, values);
 new OutboxPanel(live.outbox, values.streams);
 addDialog(values.streams, live.outbox, rights, (kind, pk) => requestAnimationFrame(() => focusTile(`${kind}/${pk}`)));
 
@@ -89,10 +100,19 @@ for (const [kind, found] of Object.entries(embedded("pasts") ?? {}))
     tile.remember(past);
   }
 for (const id of pins.ids) pinAgain(id);
+// Before the first paint: nobody is to take for the past what is live.
+if (parameters().has("at")) document.body.dataset.past = "";
 toolbar.begin();
 grid.flush();
-panel.follow();
+if (document.body.dataset.past === undefined) panel.follow();
 drawExtent();
+void travel();
+window.addEventListener("popstate", () => void travel());
+find(document, "#past").addEventListener("click", () => {
+  const at = parameters().has("at") ? null : new Date(Date.now() - skew - 60_000).toISOString().replace(/\..*/, "Z");
+  write({ at }, { back: true });
+  void travel(true);
+});
 
 live.outbox.on("change", ({ late }) => {
   const waiting = late.filter(({ action, state }) => action === "update" && state === "waiting");
@@ -178,7 +198,41 @@ function discard(tile) {
 function pin(tile) {
   tile.pinned = pins.toggle(tile.id);
   announce(`${tile.data.name} ${tile.pinned ? "pinned" : "no longer pinned"}.`);
-  grid.pinned(tile);
+  toolbar.grid.pinned(tile);
+  const live = grid.tiles.get(tile.id);
+  if (live === undefined || live === tile) return;
+  live.pinned = tile.pinned;
+  grid.pinned(live);
+}
+
+/** What few use is fetched when they do, here and below. */
+function arrangeByHand() {
+  mover ??= import("./mover.js").then(
+    ({ Mover }) => new Mover(find(document, "#grid"), grid, order),
+    () => (mover = null),
+  );
+}
+
+/** Show the moment that the address says; live, if it says none. @param {boolean} [kept]  At least where something is kept. */
+async function travel(kept = false) {
+  const at = Date.parse(parameters().get("at") ?? "") / 1000;
+  const problem = find(document, "#past-problem");
+  problem.hidden = true;
+  try {
+    if (Number.isNaN(at)) {
+      (await travelling)?.leave();
+      delete document.body.dataset.past;
+      return;
+    }
+    document.body.dataset.past = "";
+    travelling ??= import("./travel.js").then(({ Travel }) => new Travel({ grid, events, toolbar, panel, status, pins }));
+    (await travelling).go(at, kept);
+  } catch (error) {
+    travelling = null;
+    delete document.body.dataset.past;
+    problem.hidden = false;
+    setText(problem, `▲ The past can't be shown: ${reason(error)}`);
+  }
 }
 
 /** @param {string} id */

@@ -1,4 +1,4 @@
-import { arrange } from "./arrangement.js";
+import { arrange, sorted } from "./arrangement.js";
 import { Tile } from "./tile.js";
 
 /** A tile's text changes at most this often (ms). */
@@ -17,8 +17,10 @@ const PHONE = 560;
  * @typedef {import("../databinding/protocol.js").Pk} Pk
  * @typedef {import("./kinds.js").KindName} KindName
  * @typedef {import("./kinds.js").Description} Description
- * @typedef {Omit<import("./tile.js").TileEvents, "dirty"> & {seen: (tile: Tile) => void, judged: (tile: Tile, before: string) => void}} GridEvents
- *     seen: it came into sight for the first time; judged: its level changed
+ * @typedef {Omit<import("./tile.js").TileEvents, "dirty"> & {seen: (tile: Tile) => void, judged: (tile: Tile, before: string) => void, place: (id: string) => number, now?: () => number}} GridEvents
+ *     seen: it came into sight for the first time; judged: its level changed; place: in somebody's own order, the
+ *     higher the further in front; now: another time than it is, in ms
+ * @typedef {{tile: Tile, x: number, y: number, section: number}} Place
  * @typedef {"tiles" | "rows"} View
  */
 export class Grid {
@@ -40,7 +42,7 @@ export class Grid {
   /** @type {View} */
   #view = "tiles";
   #ranks = new WeakMap();
-  /** @type {{tile: Tile, x: number, y: number}[]} In their order. */
+  /** @type {Place[]} In their order. */
   #places = [];
   /** @type {Map<string, HTMLElement>} */
   #headings = new Map();
@@ -122,6 +124,7 @@ export class Grid {
     Object.assign(this.#arrangement, arrangement);
     this.#view = view;
     this.#element.classList.toggle("rows", view === "rows");
+    this.#element.classList.toggle("own", this.#arrangement.sort === "own");
     const now = Date.now();
     // An order by what changes is that of the moment it was asked for: nothing moves under the cursor.
     for (const tile of this.tiles.values()) this.#ranks.set(tile, this.#rank(tile, now));
@@ -209,9 +212,55 @@ export class Grid {
     return at === -1 ? undefined : this.#places[at + step]?.tile;
   }
 
+  /**
+   * The places of the tile's section, in their order; nothing moves out of its section.
+   *
+   * @param {Tile} tile
+   */
+  section(tile) {
+    const section = this.#places.find((place) => place.tile === tile)?.section;
+    return this.#places.filter((place) => place.section === section);
+  }
+
+  /** How large the tiles are (px), and how many stand beside each other. */
+  get size() {
+    return this.#size;
+  }
+
+  /** All of them in their order, whatever is searched for and however they are grouped. */
+  get order() {
+    const tiles = [...this.tiles.values()].map(({ id, data, pinned }) => ({ id, data, pinned, rank: this.#events.place(id) }));
+    return sorted(tiles, "own").map(({ id }) => id);
+  }
+
+  /**
+   * Those that stood at a moment of the past, and no others.
+   *
+   * @param {{id: string, kind: KindName, pk: Pk, data: import("../databinding/protocol.js").Data, since: number}[]} rows
+   *     since: in ms
+   * @param {ReadonlySet<string>} pins
+   */
+  stand(rows, pins) {
+    const stood = new Set(rows.map(({ id }) => id));
+    for (const tile of this.tiles.values())
+      if (!stood.has(tile.id)) {
+        if (tile.busy) this.#element.focus();
+        this.#remove(tile);
+      }
+    for (const { id, kind, pk, data, since } of rows) {
+      const held = this.tiles.get(id);
+      if (held === undefined) this.#create(kind, { pk, data, before: null }, data, false);
+      else if (held.data.name !== data.name) this.#unarranged = true;
+      const tile = /** @type {Tile} */ (this.tiles.get(id));
+      tile.stand(data, since);
+      tile.pinned = pins.has(id);
+    }
+    this.#schedule();
+  }
+
   /** How many are warnings or critical, and how many stale. */
   problems() {
-    const now = Date.now();
+    const now = this.#now;
     let bad = 0;
     let stale = 0;
     for (const tile of this.tiles.values()) {
@@ -258,8 +307,14 @@ export class Grid {
    */
   #rank(tile, now) {
     if (this.#arrangement.sort === "changed") return tile.changedAt;
+    if (this.#arrangement.sort === "own") return this.#events.place(tile.id);
     const level = { ok: 0, warn: 2, critical: 3 }[tile.judgement.level];
     return level || (tile.stale(now) ? 1 : 0);
+  }
+
+  /** The time that is shown. */
+  get #now() {
+    return this.#events.now?.() ?? Date.now();
   }
 
   /** @param {Tile} tile */
@@ -300,7 +355,8 @@ export class Grid {
    * @param {number} now
    */
   #draw(tile, now) {
-    tile.draw(now);
+    tile.draw(this.#now);
+    tile.drawnAt = now;
     if (this.#asOf !== null) tile.drawAge(now, this.#asOf);
   }
 
@@ -320,7 +376,7 @@ export class Grid {
     /** @type {Set<string>} */
     const titles = new Set();
     let y = 0;
-    for (const { title, tiles } of sections) {
+    for (const [section, { title, tiles }] of sections.entries()) {
       if (title) {
         titles.add(title);
         this.#heading(title, tiles.length, y);
@@ -328,7 +384,7 @@ export class Grid {
       }
       tiles.forEach(({ tile }, at) => {
         const column = at % columns;
-        this.#places.push({ tile, x: column * (width + this.#gap), y: y + Math.floor(at / columns) * (height + this.#gap) });
+        this.#places.push({ tile, section, x: column * (width + this.#gap), y: y + Math.floor(at / columns) * (height + this.#gap) });
       });
       y += Math.ceil(tiles.length / columns) * (height + this.#gap) + (this.#view === "rows" ? GAP : 0);
     }
@@ -406,8 +462,8 @@ export class Grid {
     let at = this.#element.firstElementChild;
     for (const { element } of wanted) {
       if (element === at) at = at.nextElementSibling;
-      // To move what has the focus would take it away.
-      else if (element.isConnected && element.contains(document.activeElement)) continue;
+      // To move what has the focus would take it away; the others go around it.
+      else if (element.isConnected && element.contains(document.activeElement)) at = element.nextElementSibling;
       else this.#element.insertBefore(element, at);
     }
   }
@@ -424,6 +480,7 @@ export class Grid {
   /** How large tiles are by now. */
   #measure() {
     const available = this.#element.clientWidth;
+    if (available === 0) return; // Another one is shown.
     const style = getComputedStyle(this.#element);
     const height = parseFloat(style.getPropertyValue(this.#view === "rows" ? "--row-height" : "--tile-height")) || 148;
     const least = available < PHONE ? 156 : 220;
@@ -447,7 +504,7 @@ export class Grid {
   }
 
   #drawAges() {
-    const now = Date.now();
+    const now = this.#now;
     for (const tile of this.tiles.values()) if (tile.seen) tile.drawAge(now, this.#asOf);
   }
 }

@@ -13,6 +13,11 @@ const POINTS = 300;
 /** A range that ends now is asked again this often at most (s). */
 const AGAIN = 2;
 const CHANGES = 20;
+/** What is under the cursor is read out when the cursor rests (ms). */
+const READ_AFTER = 350;
+/** Stretches that are shown (s). */
+const LEAST = 2;
+const MOST = 400 * 86_400;
 
 /**
  * All about one value: at the right, not modal, with an address of its own.
@@ -43,6 +48,15 @@ export class Panel {
   #timer = 0;
   /** @type {number | null} The oldest change that is listed. */
   #oldest = null;
+  /** @type {import("./compare.js").Comparison | null} Once something was compared. */
+  #comparison = null;
+  #readTimer = 0;
+  /** The range of the buttons that was looked at last. */
+  #named = "1h";
+  /** @type {number | null} The moment of the past whose values are shown (ms since 1970); null: it is live. */
+  #at = null;
+  /** Up to when its past is shown. @type {number | null} */
+  #pastOf = null;
 
   /**
    * @param {import("./grid.js").Grid} grid
@@ -51,10 +65,20 @@ export class Panel {
   constructor(grid, events) {
     this.#grid = grid;
     this.#events = events;
-    this.#chart = new Chart(find(document, "#chart"), find(document, "#chart-readout"), (from, to) => {
-      write({ range: `${Math.floor(from)}:${Math.ceil(to)}` });
-      void this.#ask();
+    const charts = {
+      pointed: () => this.#read(),
+      zoomed: (/** @type {number} */ from, /** @type {number} */ to) => this.#reach(`${Math.floor(from)}:${Math.ceil(to)}`),
+      zoom: (/** @type {number} */ factor, /** @type {number | undefined} */ around) => this.#zoom(factor, around),
+    };
+    this.#chart = new Chart(find(document, "#chart"), charts);
+    for (const button of /** @type {NodeListOf<HTMLElement>} */ (this.#panel.querySelectorAll("[data-zoom]")))
+      button.addEventListener("click", () => this.#zoom(Number(button.dataset.zoom)));
+    const compare = /** @type {HTMLDetailsElement} */ (find(this.#panel, ".compare"));
+    // What few open is fetched when they do.
+    compare.addEventListener("toggle", () => {
+      if (compare.open) void this.#compare(charts);
     });
+    if (parameters().has("with")) compare.open = true;
     find(this.#panel, ".close").addEventListener("click", () => this.close());
     find(this.#panel, ".previous").addEventListener("click", () => this.#step(-1));
     find(this.#panel, ".next").addEventListener("click", () => this.#step(1));
@@ -70,10 +94,7 @@ export class Panel {
       button.type = "button";
       button.className = "range";
       button.textContent = name;
-      button.addEventListener("click", () => {
-        write({ range: name === "1h" ? null : name });
-        void this.#ask();
-      });
+      button.addEventListener("click", () => this.#reach(name === "1h" ? null : name));
       find(this.#panel, ".ranges").append(button);
     }
     this.#panel.addEventListener("keydown", (event) => {
@@ -92,7 +113,7 @@ export class Panel {
 
   close() {
     const tile = this.#tile;
-    write({ value: null, range: null }, { back: true });
+    write({ value: null, range: null, with: null }, { back: true });
     this.#show(null);
     if (tile?.seen) tile.parts.name.focus();
     else find(document, "#grid").focus();
@@ -102,6 +123,21 @@ export class Panel {
   follow() {
     const id = parameters().get("value");
     this.#show(id === null ? null : this.#grid.tiles.get(id) ?? null);
+    this.#comparison?.follow();
+  }
+
+  /**
+   * Show values of another grid: those that are live, or those of a moment of the past.
+   *
+   * @param {import("./grid.js").Grid} grid
+   * @param {number | null} at  ms since 1970
+   * @param {boolean} [whole]  Its past, too, is to be that of then.
+   */
+  use(grid, at, whole = true) {
+    this.#grid = grid;
+    this.#at = at;
+    this.follow();
+    if (whole && this.#tile !== null && this.#pastOf !== at) this.#show(this.#tile, true);
   }
 
   /**
@@ -110,6 +146,7 @@ export class Panel {
    */
   changed(kind, { created, updated, deleted }) {
     const id = parameters().get("value");
+    if (this.#at !== null) return;
     if (this.#tile === null) {
       if (created.some(({ pk }) => `${kind}/${pk}` === id)) this.follow();
       return;
@@ -126,7 +163,7 @@ export class Panel {
   draw() {
     const tile = this.#tile;
     if (tile === null) return;
-    const now = Date.now();
+    const now = this.#at ?? Date.now();
     setText(this.#title, String(tile.data.name));
     const { level, icon, word } = tile.judgement;
     this.#panel.dataset.level = level;
@@ -137,6 +174,7 @@ export class Panel {
     const stale = tile.stale(now);
     this.#panel.classList.toggle("stale", stale);
     const words = [
+      this.#at === null ? "" : `↶ as of ${formatMoment(now)}`,
       tile.changedAt ? `changed ${formatAge(now - tile.changedAt)}` : "",
       reported === null ? "" : stale ? `◷ stale: last report ${formatAge(now - reported)}` : `reported ${formatAge(now - reported)}`,
     ];
@@ -148,9 +186,9 @@ export class Panel {
     }
   }
 
-  /** @param {Tile | null} tile */
-  #show(tile) {
-    if (tile === this.#tile && tile !== null) return this.draw();
+  /** @param {Tile | null} tile @param {boolean} [anew]  It is shown already, but as of another moment. */
+  #show(tile, anew = false) {
+    if (tile === this.#tile && tile !== null && !anew) return this.draw();
     this.#tile = tile;
     this.#asking?.abort();
     window.clearTimeout(this.#timer);
@@ -160,10 +198,12 @@ export class Panel {
     this.#list.replaceChildren();
     this.#oldest = null;
     if (tile === null) return;
+    this.#pastOf = this.#at;
     const admin = /** @type {HTMLAnchorElement | null} */ (this.#panel.querySelector(".admin"));
     if (admin !== null) admin.href = `/admin/values/${{ intval: "integervalue", floatval: "floatvalue", boolval: "booleanvalue", textval: "textvalue" }[tile.kind]}/${tile.pk}/change/`;
     find(this.#panel, ".past").hidden = tile.kind === "textval";
     this.draw();
+    this.#comparison?.follow();
     void this.#ask();
     void this.#askChanges();
   }
@@ -182,8 +222,53 @@ export class Panel {
     const [from, to] = said.split(":").map(Number);
     if (to > from && Number.isFinite(from)) return { name: null, from, to };
     const name = Object.hasOwn(RANGES, said) ? said : "1h";
-    const now = Date.now() / 1000;
+    const now = this.#now;
     return { name, from: now - RANGES[name], to: now };
+  }
+
+  /** Seconds since 1970. */
+  get #now() {
+    return (this.#at ?? Date.now()) / 1000;
+  }
+
+  /** @param {string | null} range  As the address has it; null: an hour. */
+  #reach(range) {
+    write({ range });
+    void this.#ask();
+  }
+
+  /**
+   * @param {number} factor  How much more is to be seen; 0: what the buttons said last.
+   * @param {number} [around]  What is to stay where it is, in seconds since 1970.
+   */
+  #zoom(factor, around) {
+    const { from, to } = this.#range();
+    if (factor === 0) return this.#reach(this.#named === "1h" ? null : this.#named);
+    const centre = around ?? (from + to) / 2;
+    const span = Math.min(MOST, Math.max(LEAST, (to - from) * factor));
+    const end = Math.min(this.#now, centre + ((to - centre) / (to - from)) * span);
+    this.#reach(`${Math.floor(end - span)}:${Math.ceil(end)}`);
+  }
+
+  /** What the cursor is on, in all charts. */
+  #read() {
+    window.clearTimeout(this.#readTimer);
+    this.#readTimer = window.setTimeout(() => {
+      const { time, words } = this.#chart;
+      const others = this.#comparison?.words ?? [];
+      const all = others.length && words ? [`${this.#tile?.data.name} ${words}`, ...others] : [words];
+      setText(find(document, "#chart-readout"), time === null ? "" : `${formatMoment(time * 1000)}: ${all.join(" · ")}`);
+    }, READ_AFTER);
+  }
+
+  /** @param {import("./chart.js").ChartEvents} events */
+  async #compare(events) {
+    if (this.#comparison === null) {
+      const { Comparison } = await import("./compare.js");
+      this.#comparison ??= new Comparison(events, { tiles: () => this.#grid.tiles, shown: () => this.#tile });
+    }
+    this.#comparison.follow();
+    void this.#ask();
   }
 
   async #ask() {
@@ -194,6 +279,9 @@ export class Panel {
     const asking = (this.#asking = new AbortController());
     const { name, from, to } = this.#range();
     for (const button of this.#panel.querySelectorAll(".range")) button.setAttribute("aria-pressed", String(button.textContent === name));
+    this.#named = name ?? this.#named;
+    find(this.#panel, "[data-zoom='0']").hidden = name !== null;
+    void this.#comparison?.ask({ from, to, points: POINTS }, asking.signal);
     setText(find(this.#panel, ".stretch"), name === null ? `${formatMoment(from * 1000)} to ${formatMoment(to * 1000)}` : "");
     try {
       const past = await history(tile.kind, tile.pk, { from, to, points: POINTS }, asking.signal);
@@ -201,7 +289,7 @@ export class Panel {
       this.#problem.hidden = true;
       this.#drawNumbers(past, tile);
       await this.#chart.draw(past, tile).catch(() => this.#tell("The chart's library isn't installed; its numbers are below."));
-      if (name !== null) this.#timer = window.setTimeout(() => void this.#again(), 1000 * Math.max(AGAIN, past.step));
+      if (name !== null && this.#at === null) this.#timer = window.setTimeout(() => void this.#again(), 1000 * Math.max(AGAIN, past.step));
     } catch (error) {
       if (asking.signal.aborted) return;
       this.#tell(`The past can't be shown: ${reason(error)}`);
@@ -237,7 +325,7 @@ export class Panel {
     setText(find(this.#panel, ".mean"), state ? (mean === null ? "–" : `${Math.round(mean * 100)} % yes`) : shown(mean));
     setText(find(this.#panel, ".most"), state ? "–" : exact(most));
     setText(find(this.#panel, ".count"), formatNumber(past.count.reduce((sum, count) => sum + count, 0)));
-    const details = /** @type {HTMLDetailsElement} */ (find(this.#panel, "details"));
+    const details = /** @type {HTMLDetailsElement} */ (find(this.#panel, ".numbers"));
     if (!details.open) return void details.addEventListener("toggle", () => this.#drawTable(past, shown), { once: true });
     this.#drawTable(past, shown);
   }
@@ -276,7 +364,7 @@ export class Panel {
   async #askChanges() {
     const tile = this.#tile;
     if (tile === null) return;
-    const page = this.#oldest === null ? { limit: CHANGES } : { limit: CHANGES, before: this.#oldest };
+    const page = { limit: CHANGES, ...(this.#oldest !== null && { before: this.#oldest }), ...(this.#at !== null && { until: this.#now }) };
     try {
       const found = await changes(tile.kind, tile.pk, page);
       if (tile !== this.#tile) return;

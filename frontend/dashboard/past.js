@@ -15,6 +15,15 @@
  * @property {(number | boolean | string | null)[]} last
  * @property {number[]} count
  *
+ * @typedef {{from: number, to: number, points: number}} Range  Seconds since 1970.
+ *
+ * @typedef {object} Stood
+ * @property {number} at  Seconds since 1970.
+ * @property {number | null} earliest  Nothing is kept of before.
+ * @property {"samples" | "minutes" | "hours"} source
+ * @property {{stream: KindName, pk: Pk, data: import("../databinding/protocol.js").Data, since: number | null}[]} values
+ * @property {string | null} next  More of them are asked for after this.
+ *
  * @typedef {{id: number, time: string, value: number | boolean | string | null, who: string | null}} Change
  */
 
@@ -40,7 +49,7 @@ async function ask(path, query, signal) {
 /**
  * @param {KindName} kind
  * @param {Pk} pk
- * @param {{from: number, to: number, points: number}} range  Seconds since 1970.
+ * @param {Range} range
  * @param {AbortSignal} [signal]
  * @returns {Promise<Past>}
  */
@@ -51,7 +60,7 @@ export function history(kind, pk, range, signal) {
 /**
  * @param {KindName} kind
  * @param {Pk} pk
- * @param {{limit: number, before?: number}} page
+ * @param {{limit: number, before?: number, until?: number}} page
  * @param {AbortSignal} [signal]
  * @returns {Promise<Change[]>} the newest first
  */
@@ -59,11 +68,34 @@ export async function changes(kind, pk, page, signal) {
   return (await ask(`${kind}/${pk}/changes/`, page, signal)).changes;
 }
 
+/**
+ * All values as they stood at a moment.
+ *
+ * @param {number} at  Seconds since 1970.
+ * @returns {Promise<Stood>}
+ */
+export async function stood(at) {
+  /** @type {Stood} */
+  const whole = await ask("", { at });
+  for (let { next } = whole; next !== null; ) {
+    const more = await ask("", { at: whole.at, after: next });
+    whole.values.push(...more.values);
+    next = more.next;
+  }
+  return whole;
+}
+
 /** Short pasts: those that the page came with, and others asked for many at once. */
 export class ShortPasts {
+  #range;
   /** @type {Map<KindName, Map<Pk, (past: Past) => void>>} */
   #wanted = new Map();
   #timer = 0;
+
+  /** @param {() => Range} [range]  Of which time, when it is asked. */
+  constructor(range = () => ({ from: Date.now() / 1000 - SHORT.seconds, to: Date.now() / 1000, points: SHORT.points })) {
+    this.#range = range;
+  }
 
   /**
    * @param {KindName} kind
@@ -78,12 +110,12 @@ export class ShortPasts {
 
   #ask() {
     this.#timer = 0;
-    const now = Date.now() / 1000;
+    const range = this.#range();
     for (const [kind, wanted] of this.#wanted) {
       const rows = [...wanted];
       for (let at = 0; at < rows.length; at += MOST) {
         const some = new Map(rows.slice(at, at + MOST));
-        const query = { pk: [...some.keys()].join(","), from: now - SHORT.seconds, to: now, points: SHORT.points };
+        const query = { pk: [...some.keys()].join(","), ...range };
         // Without it the line begins now; that is no reason to disturb anybody.
         ask(`${kind}/history/`, query).then(
           ({ histories }) => histories.forEach((/** @type {Past} */ past) => some.get(past.pk)?.(past)),

@@ -20,7 +20,7 @@ export const SPAN = 300_000;
  * @returns {Paths}
  */
 export function sparkline(points, now, thresholds = { warn: [], critical: [] }) {
-  points = recent(points, now - SPAN);
+  points = recent(points.filter(({ time }) => time <= now), now - SPAN);
   if (points.length === 0) return { line: "", area: "", end: "", warn: "", critical: "" };
   const start = points[0].time;
   const span = Math.max(1, now - start);

@@ -50,6 +50,8 @@ export class Status {
   /** @type {Standing} */
   #spoken = "connecting";
   #timer = 0;
+  /** The moment of the past that is shown, in words. @type {string | null} */
+  #past = null;
 
   /**
    * @param {import("../databinding/connection.js").Connection} live
@@ -68,18 +70,24 @@ export class Status {
     this.draw();
   }
 
+  /** @param {string | null} past  What is shown isn't live: the moment, in words. */
+  travel(past) {
+    this.#past = past;
+    this.draw();
+  }
+
   draw() {
     const now = standing(this.#live.status, this.#stream.state);
-    const { icon, word } = LOOKS[now];
+    const { icon, word } = this.#past === null ? LOOKS[now] : { icon: "↶", word: "Past" };
     document.body.dataset.standing = now;
     setText(find(this.#pill, ".icon"), icon);
     setText(find(this.#pill, ".word"), word);
     const { latency } = this.#live;
-    setText(find(this.#pill, ".latency"), now === "live" && latency !== null ? `${Math.max(1, Math.round(latency))} ms` : "");
-    const title = now === "live" ? this.#title : `${icon} ${word} – ${this.#title}`;
+    setText(find(this.#pill, ".latency"), this.#past ?? (now === "live" && latency !== null ? `${Math.max(1, Math.round(latency))} ms` : ""));
+    const title = now === "live" && this.#past === null ? this.#title : `${icon} ${this.#past ?? word} – ${this.#title}`;
     if (document.title !== title) document.title = title;
     this.#drawBanner();
-    this.#speak(now, word);
+    this.#speak(now, LOOKS[now].word);
   }
 
   #drawBanner() {
@@ -90,7 +98,7 @@ export class Status {
     if (!shown) return;
     setText(find(this.#banner, ".icon"), LOOKS[standing(this.#live.status, this.#stream.state)].icon);
     const from = formatClock(since);
-    const asOf = this.#stream.loaded ? ` ${this.#words.stale}` : "";
+    const asOf = this.#stream.loaded && this.#past === null ? ` ${this.#words.stale}` : "";
     const wait = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     const next = wait > 0 ? ` Next try in ${wait} s.` : " Trying now…";
     let text;

@@ -11,6 +11,7 @@ const POINTS = 300;
 const FLASH_AFTER = 2500;
 /** Instead of the flash where motion is not wanted: a mark for this long (ms). */
 const MARK_FOR = 2000;
+const DAY = 86_400_000;
 /** So many characters don't fit on one line beside each other. */
 const TWO_LINES = 20;
 const FLASH = { duration: 1500, easing: "ease-out" };
@@ -33,6 +34,7 @@ const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
  * @property {(tile: Tile) => void} pin  It is to be pinned, or to be no longer.
  * @property {(kind: KindName, action: "create" | "update" | "delete") => boolean} may
  * @property {() => number} skew  ms by which the server's clock is behind ours
+ * @property {string} [frozen]  Why nothing can be edited.
  */
 export class Tile {
   edit = new Edit();
@@ -134,9 +136,31 @@ export class Tile {
     this.#events.dirty(this);
   }
 
+  /**
+   * As it stood at a moment of the past.
+   *
+   * @param {import("../databinding/protocol.js").Data} data
+   * @param {number} since  When it became so, in ms; 0: nobody knows.
+   */
+  stand(data, since) {
+    this.data = data;
+    // By then nothing was known, or it was: no clock runs on.
+    this.about = { ...data, expected_interval: null };
+    this.changedAt = since;
+    this.judgement = judge(data.value, data);
+    this.drawnAt = -Infinity;
+    this.#events.dirty(this);
+  }
+
+  /** Nothing of its line is for the moment that is shown. */
+  forget() {
+    this.#history = new History(POINTS);
+    this.#events.dirty(this);
+  }
+
   /** @param {number} now */
   stale(now) {
-    return isStale(this.about, this.changedAt, this.#events.skew(), now);
+    return this.data.value === null || isStale(this.about, this.changedAt, this.#events.skew(), now);
   }
 
   /** @param {number} now  Whether it is to be looked after: critical, a warning, stale. */
@@ -179,7 +203,7 @@ export class Tile {
       setText(value, shown);
       if (this.kind === "textval") value.title = shown;
     }
-    if (this.kind === "boolval") value.setAttribute("aria-checked", String(this.data.value));
+    if (this.kind === "boolval") value.setAttribute("aria-checked", String(this.data.value === true));
     setText(unit, this.about.unit ?? "");
     setText(delta, this.#change);
     const mark = { pending: "⟳", queued: "◷", conflict: "▲" }[/** @type {string} */ (state)];
@@ -221,14 +245,15 @@ export class Tile {
     const stale = asOf === null && this.stale(now);
     element.classList.toggle("stale", stale);
     const reported = reportedAt(this.about, this.changedAt, this.#events.skew());
+    const nothing = this.data.value === null;
     setText(
       age,
-      asOf !== null
+      nothing ? `◷ nothing known${this.changedAt ? ` since ${formatClock(since)}` : ""}` : asOf !== null
         ? `◷ as of ${formatClock(asOf)}`
         : stale && reported !== null
           ? `◷ stale: last report ${formatAge(now - reported)}`
-          : !this.changedAt
-            ? `since ${formatClock(since)}`
+          : !this.changedAt || this.#events.frozen
+            ? `since ${now - since < DAY ? formatClock(since) : formatMoment(since)}`
             : this.#missed
               ? "changed while away"
               : `changed ${formatAge(now - since)}`,
@@ -362,6 +387,11 @@ export class Tile {
       value.title = "Switch";
       value.removeAttribute("aria-description");
     }
+    if (this.#events.frozen && value instanceof HTMLButtonElement) {
+      value.ariaDisabled = "true";
+      value.title = this.#events.frozen;
+      value.setAttribute("aria-description", this.#events.frozen);
+    }
     if (!this.#events.may(this.kind, "delete")) find(element, ".remove").remove();
     const parts = {
       element,
@@ -401,7 +431,7 @@ export class Tile {
    *
    * @param {ReturnType<Tile["build"]>} parts
    */
-  #label({ element, name, value, unit, input, noteText, pin }) {
+  #label({ element, name, value, unit, input, noteText }) {
     const id = `value-${this.kind}-${this.pk}`;
     name.id = `${id}-name`;
     value.id = id;
@@ -409,11 +439,10 @@ export class Tile {
     noteText.id = `${id}-note`;
     /** @type {HTMLAnchorElement} */ (name).href = `?value=${this.id}`;
     // A switch says by itself whether it is on.
-    value.setAttribute("aria-labelledby", this.kind === "boolval" ? name.id : `${name.id} ${id} ${unit.id}`);
+    if (value instanceof HTMLButtonElement) value.setAttribute("aria-labelledby", this.kind === "boolval" ? name.id : `${name.id} ${id} ${unit.id}`);
     input.setAttribute("aria-labelledby", name.id);
     input.setAttribute("aria-describedby", noteText.id);
-    for (const button of [pin, element.querySelector(".remove")]) {
-      if (button === null) continue;
+    for (const button of element.querySelectorAll(".grip, .pin, .remove")) {
       button.id = `${id}-${button.className}`;
       button.setAttribute("aria-labelledby", `${button.id} ${name.id}`);
     }

@@ -4,11 +4,13 @@ import { formatClock, formatNumber } from "./format.js";
 
 /** Typing is followed this fast (ms). */
 const SEARCH_AFTER = 80;
-const SORTS = /** @type {const} */ (["name", "problems", "changed"]);
+const SORTS = /** @type {const} */ (["name", "problems", "changed", "own"]);
 
 /** Search, order, groups, view, pause and full screen; all but the last two are in the page's address. */
 export class Toolbar {
-  #grid;
+  /** That is shown. */
+  grid;
+  #own;
   #search = /** @type {HTMLInputElement} */ (find(document, "#search"));
   #sort = /** @type {HTMLSelectElement} */ (find(document, "#sort"));
   #grouped = /** @type {HTMLButtonElement} */ (find(document, "#grouped"));
@@ -20,9 +22,13 @@ export class Toolbar {
   /** @type {number | null} */
   #pausedAt = null;
 
-  /** @param {import("./grid.js").Grid} grid */
-  constructor(grid) {
-    this.#grid = grid;
+  /**
+   * @param {import("./grid.js").Grid} grid
+   * @param {() => void} own  Somebody wants an order of their own.
+   */
+  constructor(grid, own) {
+    this.grid = grid;
+    this.#own = own;
     this.#search.addEventListener("input", () => {
       window.clearTimeout(this.#timer);
       this.#timer = window.setTimeout(() => this.#arrange(), SEARCH_AFTER);
@@ -74,16 +80,22 @@ export class Toolbar {
     this.#arrange();
   }
 
+  /** @param {import("./grid.js").Grid} grid  That is shown from now on. */
+  use(grid) {
+    this.grid = grid;
+    this.#arrange();
+  }
+
   /** What changes by itself: how many problems there are, and whether any value is found. */
   draw() {
-    const { bad, stale } = this.#grid.problems();
+    const { bad, stale } = this.grid.problems();
     const problems = find(document, "#problems");
     problems.hidden = bad + stale === 0;
     setText(find(problems, ".bad"), bad ? `▲ ${formatNumber(bad)}` : "");
     setText(find(problems, ".stale"), stale ? `◷ ${formatNumber(stale)}` : "");
     const words = [bad ? `${bad} beyond a threshold` : "", stale ? `${stale} stale` : ""].filter(Boolean).join(", ");
     if (problems.getAttribute("aria-label") !== `${words}: show first`) problems.setAttribute("aria-label", `${words}: show first`);
-    this.#none.hidden = this.#grid.shown > 0 || this.#grid.tiles.size === 0;
+    this.#none.hidden = this.grid.shown > 0 || this.grid.tiles.size === 0;
     if (!this.#none.hidden) setText(find(this.#none, ".sought"), this.#search.value.trim());
   }
 
@@ -93,7 +105,8 @@ export class Toolbar {
     const grouped = pressed(this.#grouped);
     const rows = pressed(this.#view);
     write({ q: search || null, sort: sort === "name" ? null : sort, groups: grouped ? null : "off", view: rows ? "rows" : null });
-    this.#grid.arrange({ search, sort, grouped }, rows ? "rows" : "tiles");
+    if (sort === "own") this.#own();
+    this.grid.arrange({ search, sort, grouped }, rows ? "rows" : "tiles");
     requestAnimationFrame(() => this.draw());
   }
 
@@ -101,7 +114,7 @@ export class Toolbar {
   #setPaused(paused) {
     this.#pausedAt = paused ? Date.now() : null;
     press(this.#pause, paused);
-    this.#grid.pause(paused);
+    this.grid.pause(paused);
     document.body.classList.toggle("paused", paused);
     setText(find(this.#pause, ".icon"), paused ? "▶" : "❚❚");
     setText(find(this.#pause, ".word"), paused ? `Paused at ${formatClock(Date.now())}` : "Pause");
