@@ -2,7 +2,8 @@
 
 With ``CAPTURE = "triggers"`` the database itself journals the keys of whatever is written, and
 the signals only make delivery prompt. With ``CAPTURE = "signals"``, for databases or rights
-without triggers, they journal the keys, in the transaction of the change. What sends no signal is
+without triggers, they journal the keys, in the transaction of the change if it is in one, else just
+after it. What sends no signal is
 not seen then: ``update()``, ``bulk_create()``, ``bulk_update()`` and fast deletes (but through
 `databinding.managers`), raw SQL and other programs; and what was written in autocommit is lost if
 the process dies before its ``post_save``, or if another receiver raises there before ours is

@@ -35,7 +35,7 @@ def test_echo(turn):
     (serve, ask), _, (listening, answer, received) = rung(2)
     with start(*serve) as server:
         try:
-            assert server.stdout.readline() == listening
+            assert server.stdout.readline() == listening, server.stderr.read()
             assert run(*ask) == (0, answer, "")
             assert server.stdout.readline() == received
             server.send_signal(signal.SIGINT)
