@@ -30,7 +30,7 @@ class Holdings:
         #: Whose rows and audiences are being changed just now.
         self.moving: Set[Form] = frozenset()
         self._number = 0
-        self._audiences: dict[tuple[Form, tuple[Group, ...]], Audience] = {}
+        self._audiences: dict[Form, dict[tuple[Group, ...], Audience]] = {}
 
     def held(self, form: Form) -> Form:
         """The form by which rows are held, and which knows who is subscribed; it equals this."""
@@ -45,15 +45,17 @@ class Holdings:
         with self.lock:
             if form in self._forms and not self._forms[form].users:
                 del self.rows[form], self._forms[form]
-                for place in [place for place in self._audiences if place[0] == form]:
-                    del self._audiences[place]
+                self._audiences.pop(form, None)
+
+    def audiences(self) -> Iterator[Audience]:
+        return (one for audiences in self._audiences.values() for one in audiences.values())
 
     def in_use(self) -> bool:
-        return any(audience.users for audience in self._audiences.values())
+        return any(audience.users for audience in self.audiences())
 
     def comparable(self, form: Form) -> bool:
         """Is anybody subscribed to it, and are its rows held, so that they can be compared?"""
-        audiences = [one for one in self._audiences.values() if one.form == form]
+        audiences = self._audiences.get(form, {}).values()
         return any(one.users for one in audiences) and all(one.held for one in audiences)
 
     @contextmanager
@@ -77,8 +79,9 @@ class Holdings:
         with self._moving(forms):
             before = {
                 audience: audience.number
-                for audience in self._audiences.values()
-                if audience.form in forms
+                for form, audiences in self._audiences.items()
+                if form in forms
+                for audience in audiences.values()
             }
             for form, change in changes:
                 rows = self.rows[form]
@@ -105,9 +108,8 @@ class Holdings:
         with self.lock:
             if form in self.rows:
                 self.rows[form].doubtful = False
-            for audience in self._audiences.values():
-                if audience.form == form:
-                    audience.told = None  # Only cursors that aren't honoured.
+            for audience in self._audiences.get(form, {}).values():
+                audience.told = None  # Only cursors that aren't honoured.
 
     def add(
         self,
@@ -131,12 +133,11 @@ class Holdings:
     def open(self, form: Form, groups: tuple[Group, ...]) -> Audience:
         """The audience of these groups, all of them held."""
         with self.lock:
-            audience = self._audiences.get((form, groups))
-            if audience is None:
-                audience = Audience(form, groups, self.rows[form])
-                audience.told = self.standing.position if self.standing else None
-                self._audiences[form, groups] = audience
-            return audience
+            audiences = self._audiences.setdefault(form, {})
+            if groups not in audiences:
+                audiences[groups] = Audience(form, groups, self.rows[form])
+                audiences[groups].told = self.standing.position if self.standing else None
+            return audiences[groups]
 
     def _follow_large(self, form: Form, rows: Rows) -> None:
         """A constant group that has grown far beyond the limit isn't held any longer."""
@@ -152,7 +153,7 @@ class Holdings:
             if self.standing is None:
                 return []
             position = self.standing.position
-            found = [one for one in self._audiences.values() if one.told != position]
+            found = [one for one in self.audiences() if one.told != position]
             for audience in found:
                 audience.told = position
             return found
@@ -161,12 +162,15 @@ class Holdings:
         """Forget audiences that had no subscribers since the last time, and rows of nobody."""
         used: dict[Form, set[Group]] = {}
         with self.lock:
-            for place, audience in list(self._audiences.items()):
-                if audience.idle and not audience.users:
-                    del self._audiences[place]
-                else:
-                    used.setdefault(audience.form, set()).update(audience.groups)
-                audience.idle = not audience.users
+            for form, audiences in list(self._audiences.items()):
+                for groups, audience in list(audiences.items()):
+                    if audience.idle and not audience.users:
+                        del audiences[groups]
+                    else:
+                        used.setdefault(form, set()).update(groups)
+                    audience.idle = not audience.users
+                if not audiences:
+                    del self._audiences[form]
         for form, rows in list(self.rows.items()):
             unused = rows.groups.keys() - used.get(form, set())
             if unused:

@@ -347,7 +347,7 @@ async def test_subscribing_twice_starts_anew():
         await update(value=1)
         await client.until("intval", {pk: {"name": "a", "value": 1}})
         assert await client.nothing_comes()
-        assert [one.users for one in relay_for("default").holdings._audiences.values()] == [1]
+        assert [one.users for one in relay_for("default").holdings.audiences()] == [1]
 
 
 async def test_unsubscribe_ends_a_stream():
@@ -377,7 +377,7 @@ async def test_a_client_that_leaves_while_it_joins_gives_its_place_back(monkeypa
     relay = relay_for("default")
     async with Client(Demultiplexer) as first:
         await first.subscribe("intval")
-        (audience,) = relay.holdings._audiences.values()
+        (audience,) = relay.holdings.audiences()
         async with Client(Demultiplexer) as client:
             monkeypatch.setattr(journal, "state", slow)
             await client.send("intval", "subscribe", request_id=1)

@@ -379,7 +379,7 @@ async def test_a_loop_that_is_gone_gives_its_places_back_once():
     async with Client(Talk) as client:
         await client.subscribe("intval")
         left = await asyncio.to_thread(leave_behind)
-        (audience,) = relay.holdings._audiences.values()
+        (audience,) = relay.holdings.audiences()
         assert audience.users == 2
         await in_database(IntegerValue.objects.create)(name="a")
         await client.receive()

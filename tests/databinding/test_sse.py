@@ -62,7 +62,7 @@ async def until_measured(server, name, value):
 
 def users():
     """Places in audiences that are taken, in this process."""
-    return sum(one.users for one in relay_for("default").holdings._audiences.values())
+    return sum(one.users for one in relay_for("default").holdings.audiences())
 
 
 # With real servers

@@ -308,7 +308,7 @@ async def test_users_with_the_same_rights_share_an_audience(people):
         await until(cy, ["blue"], "team")
         users = {
             audience.form.key: audience.users
-            for audience in relay_for("default").holdings._audiences.values()
+            for audience in relay_for("default").holdings.audiences()
         }
         assert users == {"red": 2, "blue": 1}
         cursors = [client.frames[-1]["cursor"] for client in (ana, bo)]
