@@ -7,7 +7,7 @@ was rotated, of which a websocket's browser never hears.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,24 +22,32 @@ from django.contrib.auth import (
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+
+from databinding.bearers import is_account
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+    User = AbstractBaseUser | AnonymousUser
 
-def users_of(scopes: Sequence[Mapping[str, Any]]) -> list[AbstractBaseUser | AnonymousUser]:
-    """Who these connections are now: by their sessions, or as some other middleware said."""
+
+def users_of(scopes: Sequence[Mapping[str, Any]]) -> list[User | Exception]:
+    """Who these connections are now: by their sessions, or as some other middleware said.
+
+    Of whom that can't be told, by the fault of a backend of the project's: what it raised.
+    """
     stored = _stored([_session_key(scope) for scope in scopes])
     claims = [_claim(scope, stored) for scope in scopes]
     by_backend: dict[str | None, set[Hashable]] = defaultdict(set)
     for claim in claims:
-        if claim is not None:
+        if isinstance(claim, _Claim):
             by_backend[claim.backend].add(claim.user)
     accounts = {backend: _accounts(backend, keys) for backend, keys in by_backend.items()}
     return [
-        AnonymousUser() if claim is None else claim.checked(accounts[claim.backend])
+        claim.checked(accounts[claim.backend]) if isinstance(claim, _Claim) else claim
         for claim in claims
     ]
 
@@ -53,16 +61,18 @@ class _Claim(NamedTuple):
     #: What the session was signed with; None: it's no session.
     session_hash: str | None = None
 
-    def checked(
-        self, accounts: Mapping[Hashable, AbstractBaseUser]
-    ) -> AbstractBaseUser | AnonymousUser:
-        user = accounts.get(self.user)
+    def checked(self, accounts: Mapping[Hashable, Any]) -> User | Exception:
+        user: User | Exception | None = accounts.get(self.user)
+        if isinstance(user, Exception):
+            return user
         if user is None or (self.session_hash is not None and not self._proves(user)):
             return AnonymousUser()
         return user
 
-    def _proves(self, user: AbstractBaseUser) -> bool:
+    def _proves(self, user: Any) -> bool:
         # As Django does; the fallbacks are of secret keys that were rotated.
+        if not hasattr(user, "get_session_auth_hash"):
+            return True
         hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
         return any(constant_time_compare(self.session_hash or "", one) for one in hashes)
 
@@ -75,20 +85,23 @@ def _session_key(scope: Mapping[str, Any]) -> str | None:
 
 def _claim(
     scope: Mapping[str, Any], stored: Mapping[str | None, Mapping[str, Any]]
-) -> _Claim | None:
+) -> _Claim | User:
+    """What is to be looked up; or who it is, where there is nothing to."""
     if scope.get("session") is not None:
         data = stored.get(_session_key(scope), {})
         backend = data.get(BACKEND_SESSION_KEY)
         if SESSION_KEY not in data or backend not in django_settings.AUTHENTICATION_BACKENDS:
-            return None
+            return AnonymousUser()
         try:
             user = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
         except ValidationError:
-            return None
+            return AnonymousUser()
         return _Claim(user, backend, data.get(HASH_SESSION_KEY, ""))
-    said = scope.get("user")
     # Some other middleware said who it is; it stays so for as long as the account is active.
-    return _Claim(said.pk) if said is not None and said.is_authenticated else None
+    said: User | None = scope.get("user")
+    if said is None or not said.is_authenticated:
+        return AnonymousUser()
+    return _Claim(said.pk) if is_account(said) else said
 
 
 def _stored(keys: Iterable[str | None]) -> dict[str | None, Mapping[str, Any]]:
@@ -109,20 +122,34 @@ def _stored(keys: Iterable[str | None]) -> dict[str | None, Mapping[str, Any]]:
     return found
 
 
-def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:
-    """The accounts that may be used, by primary key."""
-    if backend is not None:
-        asked: Any = load_backend(backend)
-        if type(asked).get_user is not ModelBackend.get_user:
-            each = {key: asked.get_user(key) for key in keys}
-            return {key: user for key, user in each.items() if user is not None}
-        may = asked.user_can_authenticate
-    else:
+def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Hashable, Any]:
+    """The accounts that may be used, by primary key; or what was raised when one was asked for."""
+    if backend is None:
+        return {key: user for key, user in users_by_key(keys).items() if user.is_active}
+    asked: Any = load_backend(backend)
+    ask = asked.get_user
+    if type(asked).get_user is ModelBackend.get_user:
+        known = users_by_key(keys)  # As that does, for all of them at once.
 
-        def may(user: AbstractBaseUser) -> bool:
-            return user.is_active
+        def ask(key: Hashable) -> Any:
+            user = known.get(key)
+            return user if user is not None and asked.user_can_authenticate(user) else None
 
-    return {key: user for key, user in users_by_key(keys).items() if may(user)}
+    return {key: _answer(ask, key) for key in keys}
+
+
+def _answer(ask: Callable[[Hashable], Any], key: Hashable) -> Any:
+    try:
+        return ask(key)
+    except Exception as error:
+        raise_if_away(error)
+        return error
+
+
+def raise_if_away(error: Exception) -> None:
+    """Raise another one where the accounts' database is away: then nobody can be told of."""
+    if isinstance(error, (DatabaseError, InterfaceError)):
+        get_user_model()._default_manager.exists()
 
 
 def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:

@@ -43,6 +43,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CURSOR_INTERVAL": 60.0,
     # Seconds between looks whether open connections' sessions have ended or rights have changed.
     "RIGHTS_INTERVAL": 2.0,
+    # Fields of the user model whose changes say nothing of a user's rights.
+    "RIGHTS_IGNORE": ("last_login",),
     # Seconds to wait for the database before a request is answered 503.
     "DATABASE_TIMEOUT": 10.0,
     # Threads of a process in which clients' requests ask the database.

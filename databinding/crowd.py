@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from databinding.address import client_address, is_of_this_machine
+from databinding.bearers import name_of
 from databinding.conf import settings
 from databinding.limits import Tenancy
 
@@ -58,7 +59,7 @@ def admitted(scope: Mapping[str, Any]) -> Iterator[None]:
 def _limits(scope: Mapping[str, Any]) -> Iterator[tuple[str, Hashable, int]]:
     user = scope.get("user")
     if user is not None and user.is_authenticated:
-        yield "user", user.pk, settings.MAX_USER_CONNECTIONS
+        yield "user", name_of(user), settings.MAX_USER_CONNECTIONS
     address = address_of(scope)
     if address is not None and not is_of_this_machine(address):
         yield "address", address, settings.MAX_ADDRESS_CONNECTIONS

@@ -12,14 +12,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
 
+from databinding.bearers import is_account, key_of
 from databinding.binding import Binding
 
-#: A user's primary key; None: nobody that is known.
+#: What `databinding.bearers.key_of` says of a user; None: nobody that is known.
 UserKey = Hashable
 
 
@@ -41,7 +42,7 @@ class Form:
         self.key = key
         self.personal = personal
         #: Whose subscription it is that is asked for with this form.
-        self.asker: UserKey = None if user is None else user.pk
+        self.asker: UserKey = None if user is None else key_of(user)
         #: On whose behalf the binding is asked; None: nobody has the key (any more).
         self.user = user
         #: Who is subscribed, how often. The relay keeps it, of the form that it holds.
@@ -90,7 +91,7 @@ class Form:
         He on whose behalf it was asked last comes first.
         """
         every = [*self.users, self._visitor]
-        last = None if self.user is None else self.user.pk
+        last = None if self.user is None else key_of(self.user)
         return list(dict.fromkeys([last, *every] if last in every else every))
 
     def represent(self, user: Any, rights: str) -> bool:
@@ -103,17 +104,17 @@ class Form:
             self.vacant = True
             return True
         self._now = rights
-        return self._rights.setdefault(user.pk, rights) == rights
+        return self._rights.setdefault(key_of(user), rights) == rights
 
     def read_anew(self) -> None:
         """All rows were read with the rights that there are now."""
-        self._rights = {} if self.user is None else {self.user.pk: self._now}
+        self._rights = {} if self.user is None else {key_of(self.user): self._now}
         self.vacant = False
 
     def is_of(self, user: Any) -> bool:
         """Is this the user's form, now?"""
-        known = not user.is_authenticated or user.is_active
-        return bool(known and self._has(self.binding().audience_key(user)))
+        known = not user.is_authenticated or getattr(user, "is_active", True)
+        return bool(known and self._has(audience_key_of(self.binding, user)))
 
     # Rows
 
@@ -230,7 +231,23 @@ def form_of(binding: type[Binding], user: Any) -> Form:
     """The form in which this user sees the binding. Raises what the binding raises."""
     if not binding.is_personal():
         return Form(binding)
-    return Form(binding, binding().audience_key(user), user, personal=True)
+    return Form(binding, audience_key_of(binding, user), user, personal=True)
+
+
+class _Borne(NamedTuple):
+    """The audience key of a user that is no account: an account may have the same."""
+
+    kind: type
+    key: Hashable
+
+    def __str__(self) -> str:
+        return f"bearer {self.key}"
+
+
+def audience_key_of(binding: type[Binding], user: Any) -> Hashable:
+    """By which a form is this user's. Raises what the binding raises."""
+    key: Hashable = binding().audience_key(user)
+    return key if is_account(user) else _Borne(type(key), key)
 
 
 def repeats(rows: QuerySet[Any]) -> bool:

@@ -22,6 +22,7 @@ from django.db.models import Model
 from django.utils import timezone
 from rest_framework import exceptions
 
+from databinding.bearers import name_of
 from databinding.binding import Binding
 from databinding.models import IdempotencyKey
 
@@ -50,7 +51,7 @@ def claim(binding: type[Binding], user: Any, key: Any, data: Any) -> Idempotency
         raise exceptions.ValidationError(
             {"idempotency_key": [f"A text of {least} to {MOST} characters."]}
         )
-    whose = f"user {user.pk}" if known else ""
+    whose = f"user {name_of(user)}" if known else ""
     name = f"{binding.__module__}.{binding.__qualname__}"
     said = dict(data) if isinstance(data, Mapping) else data
     body = _digest(said)

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.handlers.asgi import ASGIRequest
-from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, TokenAuthentication
 from rest_framework.request import Request
 
-from databinding.accounts import users_of
+from databinding.accounts import raise_if_away, users_of
+from databinding.bearers import key_of
 from databinding.conf import settings
 
 if TYPE_CHECKING:
@@ -92,28 +92,32 @@ def current_user(scope: Scope) -> User:
         except _REFUSED:
             return AnonymousUser()
     (user,) = users_of([scope])
+    if isinstance(user, Exception):
+        raise user
     return user
 
 
 def current_users(scopes: Sequence[Scope]) -> list[User | None]:
     """`current_user` of each; those that came by the same token are asked once.
 
-    None: that can't be told just now, by the fault of a class of the setting.
+    None: that can't be told just now, by the fault of a class of the setting, or of a backend.
     """
-    known: dict[Hashable, User | None] = {}
+    known: dict[Hashable, User | Exception] = {}
     for scope in scopes:
         brought = credentials(scope)
         if scope.get(_BY_HEADERS) and brought not in known:
             try:
                 known[brought] = current_user(scope)
-            except (DatabaseError, InterfaceError):
-                raise
-            except Exception:
-                logger.exception("Whose credentials these are can't be told; trying again.")
-                known[brought] = None
+            except Exception as error:
+                raise_if_away(error)
+                known[brought] = error
     others = [scope for scope in scopes if not scope.get(_BY_HEADERS)]
     known.update(zip(map(credentials, others), users_of(others), strict=True))
-    return [known[credentials(scope)] for scope in scopes]
+    for fault in known.values():
+        if isinstance(fault, Exception):
+            logger.error("Whose credentials these are can't be told; trying again.", exc_info=fault)
+    found = (known[credentials(scope)] for scope in scopes)
+    return [None if isinstance(user, Exception) else user for user in found]
 
 
 def credentials(scope: Scope) -> Hashable:
@@ -128,7 +132,7 @@ def credentials(scope: Scope) -> Hashable:
     if session is not None:
         return "session", session.session_key
     user = scope.get("user")
-    return "user", None if user is None else user.pk
+    return "user", None if user is None else key_of(user)
 
 
 def request_of(scope: Scope) -> HttpRequest:

@@ -17,9 +17,10 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
 from databinding.accounts import users_by_key
+from databinding.bearers import Bearer, key_of
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
-from databinding.form import Form, nobody
+from databinding.form import Form, UserKey, nobody
 from databinding.journal import Journal
 from databinding.locks import gave_up
 from databinding.rights import rights_of
@@ -176,10 +177,11 @@ class Reader:
         left = {form: form.candidates() for form in personal}
         # Mostly who was asked for last will do again; of the others there may be thousands.
         for part in (slice(1), slice(1, None)):
-            keys = {key for some in left.values() for key in some[part] if key is not None}
+            asked = {key for some in left.values() for key in some[part]}
+            keys = {key for key in asked if key is not None and not isinstance(key, Bearer)}
             users = self._guarded(partial(users_by_key, keys))
             for form, candidates in list(left.items()):
-                them = [nobody() if key is None else users.get(key) for key in candidates[part]]
+                them = [_known_by(key, users) for key in candidates[part]]
                 if (user := self._with_key(form, them)) is not None:
                     found[form] = user
                     del left[form]
@@ -188,7 +190,7 @@ class Reader:
         rights = self._guarded(lambda: rights_of(found.values()))
         for form in personal:
             user = found.get(form)
-            if not form.represent(user, "" if user is None else rights.get(user.pk, "")):
+            if not form.represent(user, "" if user is None else rights.get(key_of(user), "")):
                 stale.add(form)
         return stale
 
@@ -495,6 +497,13 @@ class Reader:
 
 def _instances(queryset: QuerySet[Any]) -> Iterator[Model]:
     return queryset.iterator(chunk_size=2_000)
+
+
+def _known_by(key: UserKey, users: Mapping[Any, Any]) -> Any:
+    """The user with this key; None: he isn't there any more."""
+    if isinstance(key, Bearer):
+        return key.user
+    return nobody() if key is None else users.get(key)
 
 
 def _touched(rows: Rows, change: Change) -> list[Window]:

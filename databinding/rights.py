@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
+from django.db.models import Model
 
 from databinding.accounts import parts
+from databinding.bearers import Bearer, key_of
+from databinding.conf import settings
 from databinding.form import Form
 from databinding.identity import current_users
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
-#: What of a user says nothing of his rights: a new password ends his sessions by itself.
-_NO_RIGHT = ("last_login", "password")
-
+#: A new password says nothing of its user's rights: it ends his sessions by itself.
+_PASSWORD = "password"
+#: What there is of the rights of who is no account.
+_SAID = ("pk", "is_active", "is_staff", "is_superuser")
 
 _NOBODYS = ""
 _UNCERTAIN = "?"
@@ -55,7 +59,7 @@ class Basis:
 
         To be called before his rights are asked for: what changes after that is seen.
         """
-        rights = rights_of([user]).get(user.pk, _NOBODYS)
+        rights = rights_of([user]).get(key_of(user), _NOBODYS)
         with self._noting:
             self._rights = rights if self._rights in (None, rights) else _UNCERTAIN
 
@@ -80,14 +84,17 @@ def look(
     keeps: dict[tuple[Any, Form], bool] = {}
 
     def moved(user: Any, forms: Iterable[Form]) -> bool:
-        asked = [(user.pk, form) for form in forms if form.personal]
+        asked = [(key_of(user), form) for form in forms if form.personal]
         for one in asked:
             if one not in keeps:
                 keeps[one] = _keeps(user, one[1])
         return not all(keeps[one] for one in asked)
 
+    def known(user: Any, forms: Iterable[Form]) -> Known:
+        return Known(user, rights.get(key_of(user), _NOBODYS), moved(user, forms))
+
     return [
-        None if user is None else Known(user, rights.get(user.pk, _NOBODYS), moved(user, forms))
+        None if user is None else known(user, forms)
         for user, forms in zip(users, shown, strict=True)
     ]
 
@@ -101,12 +108,14 @@ def _keeps(user: Any, form: Form) -> bool:
 
 
 def rights_of(users: Iterable[AbstractBaseUser | AnonymousUser]) -> dict[Any, str]:
-    """By primary key of those who have one, a short hash of what a user's permissions hang on.
+    """By `key_of` those who are known, a short hash of what a user's permissions hang on.
 
-    That is his account, his groups and his permissions, as Django's own tables have them.
+    That is his account, but for the fields of RIGHTS_IGNORE, his groups and his permissions, as
+    Django's own tables have them; of who has no account, what is said of him.
     """
-    by_key: dict[Any, Any] = {user.pk: user for user in users if user.is_authenticated}
-    granted = _granted(list(by_key)) if issubclass(get_user_model(), PermissionsMixin) else {}
+    by_key: dict[Any, Any] = {key_of(user): user for user in users if user.is_authenticated}
+    accounts = [key for key in by_key if not isinstance(key, Bearer)]
+    granted = _granted(accounts) if issubclass(get_user_model(), PermissionsMixin) else {}
     return {
         key: hashlib.sha256(
             repr((_account(user), sorted(granted.get(key, ())))).encode()
@@ -115,9 +124,13 @@ def rights_of(users: Iterable[AbstractBaseUser | AnonymousUser]) -> dict[Any, st
     }
 
 
-def _account(user: AbstractBaseUser) -> list[str]:
-    fields = (field for field in user._meta.concrete_fields if field.name not in _NO_RIGHT)
-    return [repr(getattr(user, field.attname)) for field in fields]
+def _account(user: Any) -> list[str]:
+    names: Iterable[str] = _SAID
+    if isinstance(user, Model):
+        ignored = {_PASSWORD, *settings.RIGHTS_IGNORE}
+        fields = user._meta.concrete_fields
+        names = [field.attname for field in fields if field.name not in ignored]
+    return [repr(getattr(user, name, None)) for name in names]
 
 
 def _granted(keys: list[Any]) -> dict[Any, set[tuple[str, str]]]:

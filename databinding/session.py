@@ -212,6 +212,10 @@ class Session:
         """The session has ended, or its user may not be here any more."""
         self.connection.end(CloseCode.SESSION_OVER)
 
+    def unsure(self) -> None:
+        """Who it is can't be told; the handshake of who comes back asks anew."""
+        self.connection.end(CloseCode.RESTART)
+
     async def renew(self, known: Known) -> None:
         """The user's rights have changed: show him what he may see now."""
         self.basis.renew(known)

@@ -246,6 +246,10 @@ class _EventStream:
         """The session has ended, or its user may not be here any more."""
         self._finish(protocol.nothing(self._stream))
 
+    def unsure(self) -> None:
+        """Who it is can't be told; who comes back is asked for anew."""
+        self._finish()
+
     async def renew(self, known: Known) -> None:
         """The user's rights have changed. Raises what asking the database does."""
         self.basis.renew(known)

@@ -22,6 +22,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
+from databinding.bearers import name_of
 from databinding.crowd import address_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ActionThrottle(SimpleRateThrottle):
             return None
         user = request.user
         known = user is not None and user.is_authenticated
-        ident = f"user-{user.pk}" if known else self.get_ident(request)
+        ident = f"user-{name_of(user)}" if known else self.get_ident(request)
         name = self.scope or f"{type(self).__module__}.{type(self).__qualname__}"
         return self.cache_format % {"scope": name, "ident": ident}
 

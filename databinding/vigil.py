@@ -39,6 +39,9 @@ class Watched(Protocol):
     def over(self) -> None:
         """The credentials are void."""
 
+    def unsure(self) -> None:
+        """What they stand for can't be told: it ends here, and whoever it is may come back."""
+
     async def renew(self, known: Known) -> None:
         """Rights have changed; what can't be done now is tried again."""
 
@@ -48,10 +51,14 @@ class Vigil:
 
     #: Connections whose changed rights are acted on at once.
     AT_ONCE = 20
+    #: Seconds for which a connection may stay of which it can't be told whose it is.
+    GRACE = 30.0
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watched: set[Watched] = set()
+        # Whose can't be told, and until when they may stay.
+        self._unsure: dict[Watched, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def add(self, watched: Watched) -> None:
@@ -65,6 +72,7 @@ class Vigil:
 
     def discard(self, watched: Watched) -> None:
         self._watched.discard(watched)
+        self._unsure.pop(watched, None)
 
     async def _run(self) -> None:
         with consistent_reads():
@@ -86,8 +94,12 @@ class Vigil:
         found = await ask(scopes, [list(one.forms()) for one in watched])
         changed = []
         for one, scope, known in zip(watched, scopes, found, strict=True):
-            if known is None or one.scope is not scope or one not in self._watched:
+            if one.scope is not scope or one not in self._watched:
                 continue  # Next time.
+            if known is None:
+                self._bear_with(one)
+                continue
+            self._unsure.pop(one, None)
             if not known.user.is_authenticated:
                 self.discard(one)
                 one.over()
@@ -97,6 +109,13 @@ class Vigil:
         for start in range(0, len(changed), self.AT_ONCE):
             some = changed[start : start + self.AT_ONCE]
             await asyncio.gather(*(self._renew(one, known) for one, known in some))
+
+    def _bear_with(self, one: Watched) -> None:
+        """A backend that fails for a moment is nobody's end; one that goes on is."""
+        now = self._loop.time()
+        if now > self._unsure.setdefault(one, now + self.GRACE):
+            self.discard(one)
+            one.unsure()
 
     @staticmethod
     async def _renew(one: Watched, known: Known) -> None:

@@ -41,6 +41,7 @@ from django.http import HttpRequest
 from rest_framework import exceptions
 
 from databinding import origin, protocol
+from databinding.bearers import name_of
 from databinding.binding import Binding, distinct_names
 from databinding.crowd import Crowded, admitted
 from databinding.foreign import application_of
@@ -250,7 +251,7 @@ def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, 
 
 def _user_key(scope: Any) -> Any:
     user = scope.get("user")
-    return None if user is None else user.pk
+    return None if user is None else name_of(user)
 
 
 #: Seconds to wait for a close frame to be sent.

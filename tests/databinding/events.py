@@ -124,11 +124,15 @@ class Source(EventStream):
 class Response(EventStream):
     """The view's answer in this process, read as its reader pleases."""
 
-    def __init__(self, demultiplexer, stream, query="", *, user=None, headers=None, **kwargs):
+    def __init__(
+        self, demultiplexer, stream, query="", *, user=None, headers=None, session=None, **kwargs
+    ):
         super().__init__()
         self._view = sse_view(demultiplexer)
         self._request = AsyncRequestFactory().get(f"/?{query}", headers=headers)
         self._request.user = user or AnonymousUser()
+        if session is not None:
+            self._request.session = session
         self._asked = {"stream": stream, **kwargs}
 
     async def __aenter__(self):

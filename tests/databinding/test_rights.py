@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 from channels.db import database_sync_to_async as in_database
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -20,7 +21,8 @@ from databinding import conf, threads
 from databinding.accounts import users_of
 from databinding.hub import running_hub
 from databinding.relay import relay_for
-from databinding.rights import look
+from databinding.rights import look, rights_of
+from databinding.vigil import Vigil
 from tests.databinding.clients import Client, eventually
 from tests.databinding.events import Response
 from tests.databinding.users import ENDS, log_in, session_with, user_named
@@ -550,6 +552,113 @@ async def test_credentials_that_cannot_be_asked_about_put_off_nobody_else(monkey
             monkeypatch.setattr(Brittle, "broken", False)
             await write(ana, "mine")
             await until(program, ["mine"])
+
+
+class Directory(ModelBackend):
+    """Asks somewhere else about users, which fails for some of them."""
+
+    failing = {}
+
+    def get_user(self, user_id):
+        if user_id in self.failing:
+            raise self.failing[user_id]
+        return super().get_user(user_id)
+
+
+class Gatekeeper(ModelBackend):
+    """Asks somewhere else whether users may come."""
+
+    failing = {}
+
+    def user_can_authenticate(self, user):
+        if user.pk in self.failing:
+            raise self.failing[user.pk]
+        return super().user_can_authenticate(user)
+
+
+@pytest.fixture(params=[Directory, Gatekeeper])
+def backend(request, settings, monkeypatch):
+    """Sessions are known by a backend of the project's, whose faults stand in `failing`."""
+    monkeypatch.setattr(request.param, "failing", {})
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.{request.param.__name__}"]
+    return request.param
+
+
+@pytest.mark.parametrize("fault", [ConnectionError("no directory"), OperationalError("no table")])
+async def test_a_backend_that_fails_for_one_user_holds_up_nobody_else(backend, fault, caplog):
+    """Whom a backend can't tell of stays for a while, and is answered nothing; others still end."""
+    ana, bo = await user_named("ana"), await user_named("bo")
+    sessions = [await log_in(user) for user in (ana, bo)]
+    async with (
+        Client(Demultiplexer, user=ana, session=sessions[0]) as stuck,
+        Client(Demultiplexer, user=bo, session=sessions[1]) as client,
+    ):
+        await stuck.subscribe("note")
+        backend.failing[ana.pk] = fault
+        await in_database(sessions[1].flush)()
+        assert await closed(client) == 4401
+        await eventually(lambda: "can't be told; trying again" in caplog.text)
+        assert (await stuck.ask("note", "list"))["response_status"] in (500, 503)
+        backend.failing.clear()
+        assert (await stuck.ask("note", "list"))["response_status"] == 200
+        await in_database(sessions[0].flush)()
+        assert await closed(stuck) == 4401
+
+
+async def test_who_cannot_be_told_for_long_has_to_come_back(backend, monkeypatch):
+    """After the grace his connections end, as if the server restarted, and none begins."""
+    monkeypatch.setattr(Vigil, "GRACE", 0)
+    ana, bo = await user_named("ana"), await user_named("bo")
+    session = await log_in(ana)
+    async with (
+        Client(Demultiplexer, user=ana, session=session) as client,
+        Client(Demultiplexer, user=bo, session=await log_in(bo)) as other,
+        Response(Demultiplexer, "note", user=ana, session=session) as source,
+    ):
+        await client.subscribe("note")
+        while source.copy.cursor is None:
+            await source.receive()
+        backend.failing[ana.pk] = ConnectionError("no directory")
+        assert await closed(client) == 1012
+        await rest_of(source)
+        await write(bo, "on")
+        await other.subscribe("note")
+        assert texts(other) == ["on"]
+
+
+# What counts as rights
+
+
+def test_what_of_an_account_says_nothing_of_rights():
+    """A login or a new password isn't a change of rights, nor is a field of RIGHTS_IGNORE."""
+    user = User.objects.create_user("ana")
+
+    def rights():
+        return rights_of([user])[user.pk]
+
+    before = rights()
+    user.last_login, user.password = timezone.now(), "new"
+    assert rights() == before
+    user.last_name = "red"
+    assert rights() != before
+    with override_settings(DATABINDING={"RIGHTS_IGNORE": ["last_login", "last_name"]}):
+        red = rights()
+        user.last_name = "blue"
+        assert rights() == red
+        user.is_staff = True
+        assert rights() != red
+
+
+async def test_an_audience_key_counts_whatever_is_ignored():
+    """Who has another key by a field that is ignored is moved all the same."""
+    ignoring = {"RIGHTS_INTERVAL": 0.05, "RIGHTS_IGNORE": ["last_name"]}
+    ana, bo = await user_named("ana", last_name="red"), await user_named("bo", last_name="blue")
+    await write(bo, "of blue")
+    with override_settings(DATABINDING=ignoring):
+        async with Client(Demultiplexer, user=ana) as client:
+            await client.subscribe("team")
+            await change(ana, last_name="blue")
+            await until(client, ["of blue"], "team")
 
 
 # Classic clients
