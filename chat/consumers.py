@@ -4,10 +4,12 @@ from djangochannelsrestframework.decorators import action
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
+from databinding.throttling import AskedRequest, AskedView, TooOften
 from databinding.websockets import WebSocketDemultiplexer
 
 from .bindings import MessageBinding, PresenceBinding
 from .models import Presence, Room
+from .throttles import Opening
 
 
 class MessageConsumer(MessageBinding.consumer):
@@ -34,12 +36,20 @@ class Demultiplexer(WebSocketDemultiplexer):
     consumers = {"chat": MessageConsumer, "presence": PresenceConsumer}
 
     def connection_groups(self, label):
-        room = self.scope["room"] = Room.objects.visit(label)
-        return [f"room-{room.pk}"]
+        room = self.scope["room"] = Room.objects.at(label) or self.opened(label)
+        return [f"room-{room.pk}"] if room else []
+
+    def opened(self, label):
+        """The room of a label that has none yet; None: too many were opened from there."""
+        asked = AskedRequest(self.scope, self.scope.get("user"), "open")
+        if Opening().allow_request(asked, AskedView(MessageBinding, "open", {})):
+            return Room.objects.visit(label)
 
 
 def room_of(consumer):
     """The room of the connection's route, whatever its client says."""
+    if consumer.scope["room"] is None:
+        raise TooOften(detail=Opening.detail)
     room = Room.objects.filter(pk=consumer.scope["room"].pk).first()
     if room is None:
         raise NotFound("This room was closed. Reload the page to open it anew.")

@@ -2,7 +2,7 @@ import uuid
 from datetime import timedelta
 
 from coolname import generate_slug
-from django.db import IntegrityError, models, transaction
+from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
@@ -12,18 +12,18 @@ LEASE = timedelta(seconds=90)
 
 
 class RoomManager(models.Manager["Room"]):
-    def new(self) -> "Room":
-        """A room with a readable label that no other room has."""
-        while True:
-            label = generate_slug(3)
-            try:
-                with transaction.atomic():
-                    return self.create(label=label, name=label)
-            except IntegrityError:
-                continue  # Somebody was faster; there are hundreds of millions of labels.
+    def free_label(self) -> str:
+        """A readable label that no room has; there are hundreds of millions."""
+        while self.filter(label=(label := generate_slug(3))).exists():
+            pass
+        return label
+
+    def at(self, label: str) -> "Room | None":
+        """The room of this label, if somebody has opened it."""
+        return self.filter(label=label).first()
 
     def visit(self, label: str) -> "Room":
-        """The room of this label, which its first visitor makes."""
+        """The room of this label, which its first visitor opens."""
         return self.get_or_create(label=label, defaults={"name": label})[0]
 
     def latest_first(self) -> models.QuerySet["Room"]:

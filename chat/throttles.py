@@ -32,6 +32,13 @@ class RenewingOfAddress(ActionThrottle):
     detail = "Too many come and go from where you are."
 
 
+class Opening(ActionThrottle):
+    """Of rooms: whoever asks for ever other ones is no visitor."""
+
+    actions, rate = ("open",), "60/hour"
+    detail = "Too many new rooms were opened from where you are."
+
+
 class Reading(ActionThrottle):
     actions, rate = ("list", "retrieve"), "30/sec"
     detail = "You ask more often than others can."

@@ -21,14 +21,15 @@ def about(request):
 @never_cache
 def new(request):
     """A room of one's own."""
-    return redirect("chat:room", Room.objects.new().label)
+    return redirect("chat:room", Room.objects.free_label())
 
 
 @never_cache
 def room(request, label):
-    """A room, made at the first visit, with its last messages and who is here."""
+    """A room with its last messages and who is here; its websocket opens one that isn't there."""
     limits = {name: Message._meta.get_field(name).max_length for name in ("handle", "message")}
-    return render(request, "chat/room.html", {"room": Room.objects.visit(label), "limits": limits})
+    room = Room.objects.at(label) or Room(label=label, name=label)
+    return render(request, "chat/room.html", {"room": room, "limits": limits})
 
 
 @csrf_exempt  # Who knows the key is the page.

@@ -159,6 +159,32 @@ async def test_too_many_messages_are_refused(monkeypatch, django_user_model):
     assert await Message.objects.acount() == 6
 
 
+async def test_a_room_is_opened_by_its_first_visitor():
+    """The first websocket makes a room, the second one finds it."""
+    async with page("lobby"), page("lobby"):
+        assert [(room.name, room.label) async for room in Room.objects.all()] == [
+            ("lobby", "lobby")
+        ]
+
+
+async def test_nobody_opens_rooms_without_end(monkeypatch, django_user_model):
+    """Of new rooms one address, or user, opens so many; those that are there stay open to all."""
+    monkeypatch.setattr(throttles.Opening, "rate", "2/hour")
+    user = await django_user_model.objects.acreate(username="grace")
+    for someone in ({"client": ("192.0.2.1", 1)}, {"client": ("192.0.2.1", 1), "user": user}):
+        name = "visitor" if len(someone) == 1 else "user"
+        async with page(f"{name}-1", **someone), page(f"{name}-2", **someone) as second:
+            assert (await say(second, "x"))["response_status"] == 201
+        async with page(f"{name}-3", **someone) as third, page(f"{name}-1", **someone) as first:
+            reply = await say(third, "x")
+            assert (reply["response_status"], reply["errors"]) == (429, [throttles.Opening.detail])
+            assert (await here(third, "Ada", uuid4()))["response_status"] == 429
+            assert (await say(first, "x"))["response_status"] == 201
+    async with page("visitor-3", client=("192.0.2.2", 1)) as other:
+        assert (await say(other, "x"))["response_status"] == 201
+    assert await Room.objects.acount() == 5
+
+
 # Presence
 
 
