@@ -5,6 +5,9 @@ Of a partitioned table they are per row: those PostgreSQL itself gives to each o
 also to ones that are attached later, so what is written to a partition directly is seen, too. Only
 TRUNCATE needs one on every partition.
 
+Tables that inherit from one (INHERITS) have its triggers each by itself: a statement fires those of
+the table that it names alone, whose transition tables have the rows of its heirs as well.
+
 The functions stand beside the journal, whatever schema that is in, and run with the rights of
 whoever installed them (SECURITY DEFINER), so that a program that may write a watched table needs no
 rights on the journal; every name in them is qualified, and their search path is a fixed one,
@@ -14,6 +17,7 @@ whatever the writer's.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +53,8 @@ class Table(NamedTuple):
     partitioned: bool
     #: Oids and names of the partitions, and theirs, of a partitioned one.
     partitions: tuple[tuple[int, str], ...] = ()
+    #: Those of the tables that inherit from it, and from them, of another one.
+    heirs: tuple[tuple[int, str], ...] = ()
 
 
 def tables(connection: BaseDatabaseWrapper, names: list[str]) -> dict[str, Table]:
@@ -79,7 +85,28 @@ def tables(connection: BaseDatabaseWrapper, names: list[str]) -> dict[str, Table
                     [table.oid, table.oid],
                 )
                 found[name] = table._replace(partitions=tuple(cursor.fetchall()))
-    return found
+        heirs: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        cursor.execute(_HEIRS, [[one.oid for one in found.values() if not one.partitioned]])
+        for root, oid, name in cursor.fetchall():
+            heirs[root].append((oid, name))
+    return {
+        name: table._replace(heirs=tuple(heirs.get(table.oid, ()))) for name, table in found.items()
+    }
+
+
+#: The tables whose rows are shown by a table that isn't partitioned.
+_HEIRS = """
+    WITH RECURSIVE heir (root, oid) AS (
+        SELECT inhparent, inhrelid FROM pg_inherits WHERE inhparent = ANY(%s::oid[])
+        UNION SELECT heir.root, inhrelid FROM pg_inherits JOIN heir ON inhparent = heir.oid
+    )
+    SELECT heir.root, class.oid, format('%%I.%%I', schema.nspname, class.relname)
+    FROM heir
+    JOIN pg_class AS class ON class.oid = heir.oid
+    JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
+    WHERE class.relkind = 'r'
+    ORDER BY class.oid
+"""
 
 
 def statements(
@@ -97,6 +124,7 @@ def statements(
         places = [(operation, table.oid, table.name)]
         if operation == "truncate":
             places += ((f"t{oid}", oid, part) for oid, part in table.partitions)
+        places += ((f"{operation[0]}{oid}", oid, heir) for oid, heir in table.heirs)
         for place, oid, on in places:
             trigger = connection.ops.quote_name(name(watch, place))
             sql = _made(schema, trigger, operation, on, body, per_row=per_row)

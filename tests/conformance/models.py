@@ -159,6 +159,14 @@ class Elsewhere(models.Model):
         ddl = f"CREATE SCHEMA elsewhere; {ddl.replace('_thing', '.thing')}"
 
 
+class Metal(Model):
+    """On PostgreSQL with a table that inherits from its own."""
+
+    ddl = "CREATE TABLE conformance_metal (id integer PRIMARY KEY, name varchar(40) NOT NULL)"
+    if connection.vendor == "postgresql":
+        ddl = f"{ddl}; CREATE TABLE conformance_iron () INHERITS (conformance_metal)"
+
+
 class Job(Model):
     """Journals what sends no signal, where signals capture."""
 
@@ -182,5 +190,5 @@ class Letter(Model):
 #: In an order in which their tables can be made.
 MODELS = [
     *(Site, Room, Tag, Note, Reading, Place, Cafe, Licence, Bar, Paper, Coded, Permit, Letter),
-    *(Tree, Leaf, Measure, Elsewhere, Job),
+    *(Tree, Leaf, Measure, Elsewhere, Metal, Job),
 ]

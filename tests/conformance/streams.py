@@ -13,6 +13,7 @@ from .models import (
     Leaf,
     Letter,
     Measure,
+    Metal,
     Note,
     Paper,
     Permit,
@@ -28,7 +29,7 @@ GROUPS = ["everybody"]
 #: Streams of rows that show themselves, and of some that show something of others.
 PLAIN = [
     *("note", "pinned", "read", "place", "cafe", "bar", "paper", "coded"),
-    *("leaf", "measure", "elsewhere", "job"),
+    *("leaf", "measure", "elsewhere", "metal", "job"),
 ]
 DEPENDENT = ["described", "room", "tag", "site", "letter"]
 
@@ -93,6 +94,7 @@ def declare():
         "leaf": binding_of(Leaf),
         "measure": binding_of(Measure),
         "elsewhere": binding_of(Elsewhere),
+        "metal": binding_of(Metal),
         "job": binding_of(Job),
         "described": binding_of(
             Note, watch=["room__name", "room__site", "tags__name"], serialize_data=note_data

@@ -34,6 +34,7 @@ from .models import (
     Letter,
     Licence,
     Measure,
+    Metal,
     Note,
     Paper,
     Permit,
@@ -102,6 +103,9 @@ def begin():
     for pk, value in enumerate((1, 2, 11), 1):
         Measure.objects.create(pk=pk, name="m", value=value)
     Elsewhere.objects.create(pk=1, name="there")
+    Metal.objects.create(pk=1, name="gold")
+    if connection.vendor == "postgresql":
+        sql("INSERT INTO conformance_iron VALUES (2, 'iron')")
     rows.jobs = [Job.objects.create(number=number, room=rows.room) for number in (1, 2, 3)]
     rows.paper = Paper.objects.create(name="daily")
     rows.coded, rows.other_coded = (
@@ -734,3 +738,19 @@ def partition_attached(rows):
 @write(PLACES, "a table in another schema: `update()`", only="postgresql")
 def other_schema(rows):
     Elsewhere.objects.update(name="here")
+
+
+@write(PLACES, "a table that inherits (`INHERITS`): `INSERT`", only="postgresql")
+def heir_insert(rows):
+    sql("INSERT INTO conformance_iron VALUES (3, 'steel')")
+
+
+@write(PLACES, "its parent, which shows its rows as well: `update()`", only="postgresql")
+def heir_update(rows):
+    Metal.objects.update(name="rust")
+
+
+@write(PLACES, "a table that inherits since the last `migrate`: `INSERT`", only="postgresql")
+def later_heir(rows):
+    sql("CREATE TABLE conformance_tin () INHERITS (conformance_metal)")
+    sql("INSERT INTO conformance_tin VALUES (4, 'tin')")

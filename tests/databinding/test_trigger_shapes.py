@@ -102,6 +102,65 @@ def test_actions_of_foreign_keys_are_seen(action, make):
     assert keys() == {"3"}
 
 
+def owned_by(action):
+    """Two models of which one refers to the other, by a constraint with this action."""
+    on_delete = getattr(models, f"DB_{action.replace(' ', '_')}", None)
+    by_django = on_delete is not None  # 6.1 and newer make such constraints by themselves.
+    options = {"db_default": None} if by_django and action == "SET DEFAULT" else {}
+    with isolate_apps("tests.shapes"):
+
+        class Owner(models.Model):
+            class Meta:
+                app_label = "shapes"
+                db_table = "owner"
+
+            def __str__(self):
+                return str(self.pk)
+
+        class Thing(models.Model):
+            owner = models.ForeignKey(
+                Owner, on_delete if by_django else models.DO_NOTHING, null=True, **options
+            )
+
+            class Meta:
+                app_label = "shapes"
+                db_table = "thing"
+
+            def __str__(self):
+                return str(self.pk)
+
+    return Owner, Thing, by_django
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_deletion_that_a_model_leaves_to_the_database(action, make, as_it_was):
+    """`on_delete=DB_CASCADE` and its like, or by hand before Django had them: the rows are seen."""
+    owner, thing, by_django = owned_by(action)
+    if by_django:
+        for model in (owner, thing):
+            with connection.schema_editor() as editor:
+                editor.create_model(model)
+            as_it_was.append(f"DROP TABLE {model._meta.db_table}")
+    else:
+        make("owner", "id integer PRIMARY KEY")
+        make(
+            "thing",
+            "id integer PRIMARY KEY, "
+            f"owner_id integer DEFAULT NULL REFERENCES owner ON DELETE {action}",
+        )
+    bind(thing)
+    owners = [owner.objects.create(pk=number) for number in (1, 2)]
+    for number, one in enumerate([owners[0], owners[0], owners[1]], 1):
+        thing.objects.create(pk=number, owner=one)
+    assert keys() == {"1", "2", "3"}
+    owners[0].delete()
+    assert keys() == {"1", "2"}
+    owner.objects.all().delete()
+    assert keys() == {"3"}
+    gone = thing.objects.count() == 0
+    assert gone is (ACTIONS[action] == "gone")
+
+
 def test_a_user_of_djangos_own(as_it_was):
     """A model of another app is bound without touching it, with its groups and permissions."""
     bind(User, fields=["username", "groups", "user_permissions"])
@@ -329,6 +388,59 @@ def test_partitions_that_come_and_go(partitioned):
     assert check_triggers(databases=["default"]) == []
     assert keys() == {None}
     execute("DROP TABLE thing_4")
+
+
+@pytest.fixture
+def heirs(as_it_was):
+    """A table with children, and theirs, by PostgreSQL's own inheritance."""
+    execute(
+        "CREATE TABLE thing (id integer PRIMARY KEY, name text)",
+        "CREATE TABLE child (more text) INHERITS (thing)",
+        "CREATE TABLE grandchild () INHERITS (child)",
+    )
+    as_it_was.append("DROP TABLE IF EXISTS thing CASCADE")
+    bind(model_of("thing"))
+
+
+@pytest.mark.postgresql
+def test_writes_to_tables_that_inherit(heirs):
+    """Rows of tables that inherit are those of their parent, whichever a statement names."""
+    execute("INSERT INTO thing VALUES (1)", "INSERT INTO child VALUES (2)")
+    execute("INSERT INTO grandchild VALUES (3)")
+    assert keys() == {"1", "2", "3"}
+    assert set(registry[-1].model.objects.values_list("pk", flat=True)) == {1, 2, 3}
+    execute("UPDATE thing SET name = 'a'")
+    assert keys() == {"1", "2", "3"}
+    execute("UPDATE ONLY thing SET name = 'b'")
+    assert keys() == {"1"}
+    execute("UPDATE child SET id = id + 10")
+    assert keys() == {"2", "3", "12", "13"}
+    execute("DELETE FROM grandchild")
+    assert keys() == {"13"}
+    execute("DELETE FROM thing WHERE id = 12")
+    assert keys() == {"12"}
+    execute("TRUNCATE child")
+    assert keys() == {None}
+
+
+@pytest.mark.postgresql
+def test_heirs_that_come_and_go(heirs):
+    """A table that comes to inherit is watched from the next `migrate` on, which has it read."""
+    execute("CREATE TABLE late (LIKE thing)", "INSERT INTO late VALUES (1)")
+    execute("ALTER TABLE late INHERIT thing")
+    assert keys() == set()
+    (warning,) = check_triggers(databases=["default"])
+    assert warning.id == "databinding.W003"
+    call_command("migrate", verbosity=0)
+    assert keys() == {None}
+    execute("UPDATE late SET id = 2")
+    assert keys() == {"1", "2"}
+    execute("ALTER TABLE late NO INHERIT thing")
+    call_command("migrate", verbosity=0)
+    assert keys() == {None}
+    execute("INSERT INTO late VALUES (3)", "DROP TABLE late")
+    assert keys() == set()
+    assert check_triggers(databases=["default"]) == []
 
 
 @pytest.mark.postgresql
