@@ -31,6 +31,7 @@ from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position, column
 from databinding.locks import wait_at_most
 from databinding.refusals import Answer, Changed, invalid, refuse
+from databinding.throttling import AskedRequest
 
 #: Rows that are read at once for a list, at most.
 _PAGE = 2_000
@@ -164,6 +165,10 @@ class Actions:
         instance = self._visible(pk)
         self.permit(action, self.binding.key(instance), instance)
 
+    def wire_key(self, pk: Any) -> Key:
+        """A key as it stands on the wire, of whatever was said for it. Raises `Http404`."""
+        return self.binding.wire_key(self._key(pk, "pk"))
+
     def permit_other(self, action: str, pk: Any) -> None:
         """`permit` an action besides the five; classes are asked about the row, if it names one.
 
@@ -232,7 +237,10 @@ class Actions:
             raise exceptions.ValidationError({"data": ["This must be an object."]})
         serializer_class = serializer_class_for(self.binding)
         partial = instance is not None and not whole
-        serializer = serializer_class(instance, data=data, partial=partial)
+        scope = getattr(self.performer, "scope", None) or {}
+        request = AskedRequest(scope, self.user, "create" if instance is None else "update")
+        context = {"request": request}
+        serializer = serializer_class(instance, data=data, partial=partial, context=context)
         known = {*serializer.fields, *self.binding.extra_names()}
         refuse((name for name in data if name not in known), "There is no such field.")
         writable = self.binding().writable_fields(self.user)

@@ -79,6 +79,10 @@ class Door:
         # Nobody is let in by rights that are being looked up anew meanwhile.
         self._admitting = asyncio.Lock()
 
+    def user(self) -> AbstractBaseUser | AnonymousUser:
+        """Whose connection it is, read anew."""
+        return current_user(self.session.scope)
+
     # From the client
 
     def received(self, payload: Any) -> None:

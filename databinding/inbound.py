@@ -13,7 +13,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
@@ -24,7 +24,6 @@ from databinding import protocol, throttling
 from databinding.actions import Actions
 from databinding.binding import Binding
 from databinding.difference import Key
-from databinding.identity import current_user
 from databinding.refusals import Changed, as_api_exception, refuse
 from databinding.threads import in_database
 
@@ -33,11 +32,21 @@ logger = logging.getLogger("databinding")
 T = TypeVar("T")
 
 
-class Outlet(Protocol):
-    """The stream whose requests a consumer answers; `databinding.door` is the one there is."""
+#: The actions that there are without anybody's doing.
+FIVE: Final = ("create", "update", "delete", "list", "retrieve")
 
-    stream: str
-    groups: frozenset[str]
+
+class Outlet(Protocol):
+    """The stream whose requests a consumer answers: `databinding.door`, or one request's."""
+
+    @property
+    def stream(self) -> str: ...
+
+    @property
+    def groups(self) -> frozenset[str]: ...
+
+    def user(self) -> Any:
+        """Who asks, read anew. Not for an event loop."""
 
     async def reply(self, text: str) -> None: ...
 
@@ -146,7 +155,7 @@ class BindingConsumer(AsyncAPIConsumer):
 
     async def _in_database(self, work: Callable[..., T], *args: Any) -> T:
         def run() -> T:
-            user = current_user(self.scope)
+            user = self.door.user()
             throttling.check(self.binding, self.scope, user, *self._asked)
             return work(Actions(self.binding, user, self.door.groups, self), *args)
 
@@ -158,7 +167,7 @@ class BindingConsumer(AsyncAPIConsumer):
         self._asked = action, kwargs
         await super().check_permissions(action, **kwargs)
         known = action in self.available_actions
-        if known and action not in ("create", "update", "delete", "list", "retrieve"):
+        if known and action not in FIVE:
             await self._in_database(Actions.permit_other, action, kwargs.get("pk"))
             method = getattr(self, self.available_actions[action])
             try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
 from django.db import transaction
+from django.http import HttpRequest
 from django.urls import URLPattern, path, re_path
 from django.utils.html import format_html_join
 from rest_framework.request import Request
@@ -15,19 +17,22 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from databinding.rest.callers import KnowsCallers
+from databinding.rest.extra_actions import extra_actions
 from databinding.rest.resources import Resource, resource_for
 from databinding.websockets import WebSocketDemultiplexer
 
-#: What is done by which method, in a stream and with one row of it.
+#: What is done by which method, in a stream and with one row of it, and custom actions.
 _STREAM: Any = {"get": "list", "post": "create"}
 _ROW: Any = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+_EXTRA: Any = {"post": "act"}
 
 
 def rest_urls(demultiplexer: type[WebSocketDemultiplexer]) -> list[URLPattern]:
     """The addresses of the bindings that the demultiplexer carries; to be included.
 
     Keyword arguments of the route are passed to `connection_groups`, as a websocket's are. Names:
-    ``rest-root``, ``rest-<stream>-list``, ``rest-<stream>-detail``, ``rest-schema``, ``rest-docs``.
+    ``rest-root``, ``rest-<stream>-list``, ``rest-<stream>-detail``, ``rest-schema``, ``rest-docs``;
+    of a custom action ``rest-<stream>-list-<action>`` and ``rest-<stream>-detail-<action>``.
     """
     resources = {
         stream: resource_for(demultiplexer, stream)
@@ -48,11 +53,36 @@ def rest_urls(demultiplexer: type[WebSocketDemultiplexer]) -> list[URLPattern]:
 def _urls_of(stream: str, resource: type[Resource]) -> list[URLPattern]:
     rows = resource.as_view(_STREAM, detail=False, suffix="rows")
     row = resource.as_view(_ROW, detail=True, suffix="row")
-    address = re.escape(stream)
-    return [
-        re_path(rf"^{address}/$", _by_itself(rows), name=f"rest-{stream}-list"),
-        re_path(rf"^{address}/(?P<pk>[\s\S]+)/$", _by_itself(row), name=f"rest-{stream}-detail"),
-    ]
+    address, key = _literally(stream), r"(?P<pk>[\s\S]+)"
+    found = [re_path(rf"^{address}/$", _by_itself(rows), name=f"rest-{stream}-list")]
+    for extra in extra_actions(resource.consumer_class):
+        for where, place in (("", "list"), (f"{key}/", "detail")):
+            view = resource.as_view(_EXTRA, detail=bool(where), suffix=extra, extra=extra)
+            found.append(
+                re_path(
+                    rf"^{address}/{where}{_literally(extra)}/$",
+                    _by_itself(_by_post(view, row, extra)),
+                    name=f"rest-{stream}-{place}-{extra}",
+                )
+            )
+    return [*found, re_path(rf"^{address}/{key}/$", _by_itself(row), name=f"rest-{stream}-detail")]
+
+
+def _literally(name: str) -> str:
+    """As `re.escape`, which escapes hyphens too: those would stand in the description like that."""
+    return re.escape(name).replace(r"\-", "-")
+
+
+def _by_post(view: Any, row: Any, name: str) -> Any:
+    """The action's view; by other methods it is the address of a row whose key ends like that."""
+
+    @wraps(view)
+    def either(request: HttpRequest, pk: str | None = None, **kwargs: Any) -> Any:
+        if request.method == "POST":
+            return view(request, **({} if pk is None else {"pk": pk}), **kwargs)
+        return row(request, pk=name if pk is None else f"{pk}/{name}", **kwargs)
+
+    return either
 
 
 def _by_itself(view: Any) -> Any:

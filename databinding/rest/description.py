@@ -14,6 +14,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.settings import patched_settings
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework import exceptions, serializers
@@ -54,8 +55,8 @@ _SCHEMAS: dict[str, Any] = {
 #: Choices stay with their fields, where nobody has to find names for them.
 _SETTINGS: dict[str, Any] = {"COMPONENT_SPLIT_REQUEST": True, "POSTPROCESSING_HOOKS": []}
 
-_WRITES = ("create", "update", "partial_update", "destroy")
-_BODIES = ("create", "update", "partial_update")
+_WRITES = ("create", "update", "partial_update", "destroy", "act")
+_BODIES = ("create", "update", "partial_update", "act")
 
 
 class ResourceSchema(AutoSchema):
@@ -64,6 +65,8 @@ class ResourceSchema(AutoSchema):
     view: Any
 
     def get_operation_id(self) -> str:
+        if self.view.extra:
+            return "_".join([self.view.stream, self.view.extra, *["row"] * self.view.detail])
         return f"{self.view.stream}_{self.view.action}"
 
     def get_tags(self) -> list[str]:
@@ -71,6 +74,9 @@ class ResourceSchema(AutoSchema):
 
     def get_summary(self) -> str:
         meta = self.view.binding.model._meta
+        if self.view.extra:
+            whose = meta.verbose_name if self.view.detail else meta.verbose_name_plural
+            return f"{self.view.extra.replace('_', ' ').capitalize()}: {whose}"
         what = {
             "list": f"List {meta.verbose_name_plural}",
             "create": f"Create one {meta.verbose_name}",
@@ -82,13 +88,19 @@ class ResourceSchema(AutoSchema):
         return what[self.view.action]
 
     def get_request_serializer(self) -> Any:
+        if self.view.extra:
+            return {"application/json": {"type": "object", "additionalProperties": {}}}
         return {"application/json": _row_of(self.view.binding)}
 
     def get_response_serializers(self) -> Any:
         row, action = _row_of(self.view.binding), self.view.action
         error, invalid, changed = map(self._shared, ("Error", "Invalid", "Changed"))
-        if action == "destroy":
-            found: dict[int, Any] = {204: OpenApiResponse(None, "It is deleted.")}
+        found: dict[int, Any]
+        if self.view.extra:
+            found = {200: OpenApiResponse(OpenApiTypes.ANY, "What it answers.")}
+            found[204] = OpenApiResponse(None, "It is done, and has no answer.")
+        elif action == "destroy":
+            found = {204: OpenApiResponse(None, "It is deleted.")}
         elif action == "create":
             found = {201: row, 204: OpenApiResponse(None, "Created, but not for you to see.")}
         elif action in _BODIES:
@@ -108,7 +120,7 @@ class ResourceSchema(AutoSchema):
             found[409] = OpenApiResponse(error, "It conflicts with another row.")
         if action == "create":
             found[422] = OpenApiResponse(error, "`Idempotency-Key` stands for something else.")
-        if action in _WRITES and action != "create":
+        if action in _WRITES and action not in ("create", "act"):
             found[412] = OpenApiResponse(changed, "The row isn't what `If-Match` says.")
         if action in _BODIES:
             found[413] = OpenApiResponse(error, "The body is too large.")
@@ -156,14 +168,14 @@ class ResourceSchema(AutoSchema):
         tag = {"type": "string"}
         if action in ("list", "retrieve"):
             found.append(_parameter("If-None-Match", "header", tag, "An `ETag`: 304 if it is so."))
-        elif action != "create":
+        elif action not in ("create", "act"):
             found.append(_parameter("If-Match", "header", tag, "An `ETag`: 412 unless it is so."))
         if action == "create":
             key = {"type": "string", "minLength": UNGUESSABLE, "maxLength": MOST}
             about = "A create that comes again with the same key is stored once."
             found.append(_parameter("Idempotency-Key", "header", key, about))
         texts = [("Retry-After", [429, 503]), ("WWW-Authenticate", [401]), ("Location", [201])]
-        if action != "destroy":
+        if action not in ("destroy", "act"):
             texts.append(("ETag", [200, 201, 304, 412]))
         for name, codes in texts:
             found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, response=codes))
@@ -182,9 +194,8 @@ class ResourceSchema(AutoSchema):
         return []  # For browsers; programs say what they accept in the header.
 
     def get_auth(self) -> Any:
-        action = {"partial_update": "update", "destroy": "delete"}.get(
-            self.view.action, self.view.action
-        )
+        names = {"partial_update": "update", "destroy": "delete", "act": self.view.extra}
+        action = names.get(self.view.action, self.view.action)
         anybody = Actions(
             self.view.binding, AnonymousUser(), frozenset(), self.view.consumer_class()
         )

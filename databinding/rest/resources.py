@@ -32,10 +32,11 @@ from databinding.admission import chosen_groups
 from databinding.binding import Binding
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.keyset import Order
-from databinding.refusals import Answer, Changed, DatabaseAway, as_api_exception
+from databinding.refusals import Answer, Changed, DatabaseAway, as_api_exception, refuse
 from databinding.rest.bodies import PARSERS, refuse_large
 from databinding.rest.callers import KnowsCallers
 from databinding.rest.entity_tags import PreconditionFailed, expected, tag_of
+from databinding.rest.extra_actions import Door, answering, carry_out
 from databinding.rest.narrowing import backends_of, order_of, refuse_unknown
 from databinding.rest.pages import CURSOR, LIMIT, Pages
 from databinding.routers import consistent_reads
@@ -80,6 +81,8 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
     filterset_class: ClassVar[Any] = None
     search_fields: ClassVar[Any] = ()
     ordering_fields: ClassVar[Any] = ()
+    #: The custom action that an address is for.
+    extra: ClassVar[str] = ""
 
     # The five actions
 
@@ -129,6 +132,16 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         with self._preconditions():
             self.actions().delete(pk, self._expected(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def act(self, request: Request, pk: str | None = None, **kwargs: Any) -> Response:
+        """What the binding's consumer does under this name."""
+        said = self._parameters(request)
+        actions = self.actions()
+        if pk is not None:
+            said["pk"] = actions.wire_key(pk)
+        door = Door(self.stream, actions.groups, actions.user)
+        data, status = carry_out(actions.performer, door, self.extra, said)
+        return Response(data, status=status)
 
     def _update(self, request: Request, pk: str, *, whole: bool) -> Response:
         with self._preconditions():
@@ -251,6 +264,16 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
             del said["pk"]
         return said
 
+    def _parameters(self, request: Request) -> dict[str, Any]:
+        """What the client gives a custom action, beside the key in the address."""
+        said = self._said(request)
+        if isinstance(said, QueryDict):
+            said = said.dict()
+        if not isinstance(said, Mapping):
+            raise exceptions.ParseError("This must be an object.")
+        refuse((name for name in said if name in _TAKEN), "This is no parameter.")
+        return dict(said)
+
     def _row(self, answer: Answer, status: int = status.HTTP_200_OK) -> Response:
         response = self._tagged(self.represent(answer))
         response.status_code = status
@@ -292,6 +315,8 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
 
     def check_throttles(self, request: Request) -> None:
         """Those of the binding, which know its actions by the names that they have everywhere."""
+        if self.extra:
+            return  # Its consumer asks.
         asked: Any = AskedView(self.binding, _ACTIONS.get(self.action, self.action), self.kwargs)
         throttling.ask(self.binding, request, asked)
 
@@ -329,6 +354,9 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         return final
 
 
+#: What stands in the address, or is said by whoever calls an action.
+_TAKEN = ("self", "action", "request_id", "pk")
+
 #: What a binding is asked about, by the names that Django REST framework has for it.
 _ACTIONS = {
     "list": "list",
@@ -361,7 +389,7 @@ def resource_for(demultiplexer: type[WebSocketDemultiplexer], stream: str) -> ty
         "demultiplexer": demultiplexer,
         "stream": stream,
         "binding": binding,
-        "consumer_class": consumer,
+        "consumer_class": answering(consumer),
         "renderer_classes": renderers,
         "filter_backends": backends_of(binding),
         "filterset_fields": binding.filterset_fields,

@@ -5,10 +5,13 @@ from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.test import AsyncClient
 from djangochannelsrestframework.decorators import action
 from rest_framework import permissions
+from rest_framework.serializers import ModelSerializer, PrimaryKeyRelatedField
 
 from databinding import checks
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client, named
+from tests.shapes.bindings import NoteBinding
+from tests.shapes.models import Note
 from tests.writing.bindings import HallBinding
 from tests.writing.models import Hall
 from values.bindings import IntegerValueBinding
@@ -219,3 +222,36 @@ async def test_rest_asks_the_same(monkeypatch, ana):
         changed = await client.patch(path, {"value": 2}, "application/json")
         assert changed.status_code == status
     assert (await client.delete(f"/api/intval/{locked.pk}/")).status_code == 403
+
+
+class Own(PrimaryKeyRelatedField):
+    """Leads to its writer alone."""
+
+    def get_queryset(self):
+        return User.objects.filter(pk=self.context["request"].user.pk)
+
+
+class OwnSerializer(ModelSerializer):
+    owner = Own()
+
+    class Meta:
+        model = Note
+        fields = ["owner", "text"]
+
+
+async def test_relations_lead_only_to_what_their_writer_sees(monkeypatch, ana):
+    """A serializer knows who writes: what isn't his to refer to is as if it weren't there."""
+    monkeypatch.setattr(NoteBinding, "serializer_class", OwnSerializer)
+    monkeypatch.setattr(NoteBinding, "readable_fields", classmethod(lambda cls, user: None))
+    bo = await User.objects.acreate(username="bo")
+    async with Client(named({"note": NoteBinding}, ["notes"]), user=ana) as client:
+        answers = [
+            await client.ask("note", "create", data={"owner": owner, "text": "x"})
+            for owner in (ana.pk, bo.pk, 4711)
+        ]
+        assert [answer["response_status"] for answer in answers] == [201, 400, 400]
+        theirs, nobodys = [str(answer["errors"]) for answer in answers[1:]]
+        assert theirs.replace(str(bo.pk), "4711") == nobodys
+        pk = answers[0]["pk"]
+        changed = await client.ask("note", "update", pk=pk, data={"owner": bo.pk})
+        assert changed["response_status"] == 400

@@ -32,7 +32,7 @@ DOORS = {
     "update, invalid": ("websocket", "rest"),
     "update, outdated": ("websocket", "rest"),
     "delete": ("websocket", "rest"),
-    "archive": ("websocket",),
+    "archive": ("websocket", "rest"),
 }
 ROWS = {
     "": "",

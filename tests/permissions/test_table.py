@@ -161,11 +161,13 @@ def ask_rest(caller):
         "update, invalid": ("PATCH", {"shared": "perhaps"}),
         "update, outdated": ("PATCH", {"text": "new"}),
         "delete": ("DELETE", None),
+        "archive": ("POST", {}),
     }
     found = {}
     for action, row in asked(caller, "rest"):
         method, data = requests[action]
         address = f"/api/notes/{caller.note(row)}/" if row else "/api/notes/"
+        address += "archive/" if action == "archive" else ""
         headers = dict(caller.headers)
         if action.endswith("outdated"):
             headers["If-Match"] = '"as it isn\'t"'
@@ -367,5 +369,5 @@ def test_the_page_has_this_table():
 def test_the_page_shows_the_binding_that_is_tested():
     """Its example is the tests' code, line for line."""
     code = (CHECKOUT / "tests" / "writing" / "notes.py").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert example == code
