@@ -52,16 +52,18 @@ def executor_without_connections():
 
 @pytest.fixture
 def watching(transactional_db):
-    """The bindings of tests.shapes.watching are registered, with their triggers."""
+    """The bindings of tests.shapes.watching are registered, with their tables and triggers."""
     from databinding import triggers
     from databinding.relay import stop_relays
-    from tests.shapes import watching
+    from tests.shapes import tables, watching
 
+    tables.make()
     watching.register()
     triggers.install("default")
     yield
     stop_relays()
     watching.unregister()
+    tables.drop()
     triggers.install("default")
 
 

@@ -90,12 +90,15 @@ def soak(options):
         django.setup()
         from django.core.management import call_command
 
+        from databinding import triggers
         from tests.oracle.shapes import shapes_oracle, shapes_server
-        from tests.shapes import watching, writes
+        from tests.shapes import tables, watching, writes
 
         watching.register()
 
         call_command("migrate", run_syncdb=True, verbosity=0)
+        tables.make()
+        triggers.install("default")
         servers = [shapes_server(database) for _ in range(options.servers)]
         for server in servers:
             stack.callback(server.close)

@@ -209,9 +209,10 @@ def dependents_named_by_the_writer():
 
 
 def rename_slowly(chance):
+    """Long enough for a message to come, and to be shown, before it is over."""
     with transaction.atomic():
         writes.rename_room(chance)
-        time.sleep(chance.uniform(0, 0.05))
+        time.sleep(chance.uniform(0.1, 0.4))
 
 
 def only_where_it_is():
@@ -238,6 +239,17 @@ def the_displaced_unseen():
     _without(_made("databinding_shapes_slot_", "displace"))
 
 
+def what_goes_with_a_room_unseen():
+    """ON DELETE CASCADE is the database's own affair."""
+    _without(_made("databinding_shapes_entry_", "delete"))
+
+
+def an_emptied_partition_unseen():
+    """TRUNCATE of a partition is none of its table."""
+    names = triggers.wanted("default")
+    _without(name for name in names if re.search(r"_shapes_entry_t\d+_", name))
+
+
 LESS = [
     Less(
         *(dependents_named_by_the_writer, "titled", [rename_slowly, writes.create]),
@@ -246,6 +258,11 @@ LESS = [
     Less(only_where_it_is, "room", [writes.move]),
     Less(the_table_in_between_unwatched, "room", [writes.tag, writes.untag_some]),
     Less(the_parents_table_unwatched, "tall", [writes.parent_change]),
+    Less(what_goes_with_a_room_unseen, "entry", [writes.entries_come, writes.replace_room]),
+    Less(
+        *(an_emptied_partition_unseen, "entry", [writes.entries_come, writes.truncate_part]),
+        only="postgresql",
+    ),
     Less(the_displaced_unseen, "slot", [writes.slot_take, writes.slot_move], only="sqlite"),
 ]
 

@@ -8,7 +8,7 @@ from databinding.binding import registry
 from databinding.websockets import WebsocketBinding
 from tests.shapes import bindings
 
-from .models import Child, Message, Room, Slot
+from .models import Child, Entry, Message, Room, Slot
 
 
 class TitledBinding(bindings.Open, WebsocketBinding):
@@ -71,7 +71,19 @@ class SlotBinding(bindings.Open, WebsocketBinding):
         return ["named"]
 
 
-BINDINGS = [TitledBinding, RoomBinding, TallBinding, SlotBinding]
+class EntryBinding(bindings.Open, WebsocketBinding):
+    """Rows that move between partitions, and go and change by the database's own doing."""
+
+    model = Entry
+    stream = "entry"
+    fields = ["place", "text", "room", "tag"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return [f"room-{instance.room_id}"]
+
+
+BINDINGS = [TitledBinding, RoomBinding, TallBinding, SlotBinding, EntryBinding]
 
 
 def register():

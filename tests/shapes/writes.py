@@ -15,7 +15,7 @@ from rest_framework.authtoken.models import Token
 from databinding.testing import constant_sum, never_shrinks
 from tests.databinding.programs import shell_program
 
-from .models import Account, Base, Child, Message, Named, Note, Room, Slot, Tag
+from .models import Account, Base, Child, Entry, Message, Named, Note, Room, Slot, Tag
 
 ROOMS = (1, 2, 3)
 TAGS = (1, 2, 3)
@@ -37,7 +37,7 @@ def only_what_is_theirs(before, after, groups):
 
 
 def reset():
-    for model in (Message, Room, Tag, Account, Named, Base, Slot, Note, Token):
+    for model in (Entry, Message, Room, Tag, Account, Named, Base, Slot, Note, Token):
         model.objects.all().delete()
     User.objects.filter(username__in=USERS).delete()
     Room.objects.bulk_create(Room(pk=pk, name=str(pk)) for pk in ROOMS)
@@ -440,6 +440,77 @@ def slots_come(chance):
     )
 
 
+# Entries: rows in partitions, of which the database itself takes care
+
+
+PLACES = (0, 1, 2)
+
+
+def _entry(chance):
+    room, tag = chance.choice(ROOMS), chance.choice([None, *TAGS])
+    text = str(chance.randrange(9))
+    return Entry(place=chance.choice(PLACES), text=text, room_id=room, tag_id=tag)
+
+
+def entry_come(chance):
+    _entry(chance).save()
+
+
+def entries_come(chance):
+    Entry.objects.bulk_create(_entry(chance) for _ in range(chance.randrange(4)))
+
+
+def entry_changes(chance):
+    if entry := some(Entry, chance):
+        entry.text, entry.tag_id = str(chance.randrange(9)), chance.choice(TAGS)
+        entry.save()
+
+
+def entries_move(chance):
+    """From one partition to another, by a predicate."""
+    text = str(chance.randrange(9))
+    Entry.objects.filter(text__lt=text).update(place=chance.choice(PLACES))
+
+
+def entries_go(chance):
+    Entry.objects.filter(text=str(chance.randrange(9))).delete()
+
+
+def change_part(chance):
+    """A partition itself, where there are any."""
+    place, text = chance.choice(PLACES), str(chance.randrange(9))
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"UPDATE shapes_entry_{place} SET text = %s", [text])
+        else:
+            cursor.execute("UPDATE shapes_entry SET text = %s WHERE place = %s", [text, place])
+
+
+def truncate_part(chance):
+    """Or one of a partition's own."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"TRUNCATE shapes_entry_{chance.choice(['0', '1', '1_0', '2'])}")
+        else:
+            cursor.execute("DELETE FROM shapes_entry WHERE place = %s", [chance.choice(PLACES)])
+
+
+def replace_room(chance):
+    """By SQL: what refers to it and was told to, goes with it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        pk = chance.choice(ROOMS)
+        cursor.execute("DELETE FROM shapes_room WHERE id = %s", [pk])
+        cursor.execute("INSERT INTO shapes_room (id, name) VALUES (%s, 'replaced')", [pk])
+
+
+def replace_tag(chance):
+    """By SQL: what refers to it and was told to, forgets it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        pk = chance.choice(TAGS)
+        cursor.execute("DELETE FROM shapes_tag WHERE id = %s", [pk])
+        cursor.execute("INSERT INTO shapes_tag (id, name) VALUES (%s, 'replaced')", [pk])
+
+
 # Notes: rows whose owners see them, and users whose rights change
 
 
@@ -540,6 +611,10 @@ WATCHED_WRITES = [
 ]
 CHILD_WRITES = [child_come, child_change, parent_change, children_change, child_go, parents_go]
 SLOT_WRITES = [slot_take, slot_move, slots_come]
+ENTRY_WRITES = [
+    *(entry_come, entries_come, entry_changes, entries_move, entries_go),
+    *(change_part, truncate_part, replace_room, replace_tag),
+]
 #: Those after which something stays open for others to fall in between.
 LATE = [rename_room, rename_rooms, move_some, tag_some]
 NAMED_WRITES = [named_come, named_change, named_renamed, named_go]
@@ -548,6 +623,6 @@ NOTE_WRITES = [note, note, note_changes, note_changes, note_given_away, notes_pu
 RIGHTS_WRITES = [team_changed, promoted, promoted_with_a_note, locked_out]
 WRITES = [
     *(*MESSAGE_WRITES, *NAMED_WRITES, *ACCOUNT_WRITES, truncate, several),
-    *(*WATCHED_WRITES, *CHILD_WRITES, *SLOT_WRITES),
+    *(*WATCHED_WRITES, *CHILD_WRITES, *SLOT_WRITES, *ENTRY_WRITES),
 ]
 SLOW = [late, late, late_and_undone, by_shell, by_shell]
