@@ -207,10 +207,12 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# Static files: found where they lie, no collecting step. ES modules import each other by plain
-# name, so a browser asks about each at every load (304 when unchanged) and never mixes versions.
+# Static files: found where they lie, no collecting step, compressed on their way. ES modules
+# import each other by plain name, so a browser asks about each at every load (304 when unchanged)
+# and never mixes versions.
 
 STATIC_URL = "static/"
+OWN_MODULES = ["databinding", "dashboard", "chat"]
 CHARTS = BASE_DIR / "frontend" / "node_modules" / "uplot" / "dist"
 STATICFILES_DIRS = [
     ("databinding", BASE_DIR / "frontend" / "databinding"),
