@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from playwright.async_api import async_playwright
 
-from bench import connections, fanout, idle, latency, machine, rates
+from bench import connections, fanout, idle, latency, machine, rates, tiles
 from bench.systems import SERVERS
 from tests.postgresql import PostgreSQL
 from tests.redis import Redis
@@ -153,6 +153,14 @@ class Bench:
             kind: asyncio.run(in_browser(self.database, kind, self.quick)) for kind in self.servers
         }
 
+    def tiles(self):
+        """2,000 tiles, 500 changes a second: main thread, frames, heap, time to open."""
+        sized = {"seconds": 600, "frames": 30, "rounds": 5}
+        if self.quick:
+            sized = {"seconds": 20, "frames": 5, "rounds": 2}
+        template = self.template(tiles.TILES)
+        return asyncio.run(tiles.in_chromium(template, self.folder, **sized))
+
     def writer(self):
         """What capture and the doorbell add to a write."""
         rounds = "3" if self.quick else "25"
@@ -173,6 +181,7 @@ PARTS = (
     "deaf",
     "processes",
     "browser",
+    "tiles",
     "writer",
 )
 

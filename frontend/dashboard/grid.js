@@ -34,6 +34,12 @@ export class Grid {
   #dirty = new Set();
   #scheduled = false;
   #unarranged = true;
+  /** They have other sizes now: they need other places, whatever goes on. */
+  #resized = false;
+  /** What is in sight has changed: others have to stand on the page. */
+  #unmounted = true;
+  /** One stands there out of sight, as somebody works on it. */
+  #held = false;
   /** @type {number | null} */
   #asOf = null;
   #paused = false;
@@ -333,8 +339,8 @@ export class Grid {
     this.#scheduled = false;
     const now = Date.now();
     for (const tile of this.#dirty) if (tile.gone && !tile.busy) this.#remove(tile);
-    if (this.#unarranged && !this.#paused) this.#arrange();
-    this.#mount();
+    if (this.#resized || (this.#unarranged && !this.#paused)) this.#arrange();
+    if (this.#unmounted || this.#held) this.#mount();
     let later = false;
     for (const tile of this.#dirty) {
       // What isn't seen is drawn when it comes into sight.
@@ -362,13 +368,14 @@ export class Grid {
 
   /** Give each its place; one that somebody works on keeps its own until they let go. */
   #arrange() {
-    if ([...this.tiles.values()].some((tile) => tile.busy && tile.edit.state === "editing" && this.#places.length > 0)) {
+    if (!this.#resized && [...this.tiles.values()].some((tile) => tile.busy && tile.edit.state === "editing" && this.#places.length > 0)) {
       // Where somebody types nothing moves, but what is new is shown behind the last.
       const known = new Set(this.#places.map(({ tile }) => tile));
       const fresh = [...this.tiles.values()].filter((tile) => !known.has(tile));
       if (fresh.length === 0) return;
     }
-    this.#unarranged = false;
+    this.#unarranged = this.#resized = false;
+    this.#unmounted = true;
     const tiles = [...this.tiles.values()].map((tile) => ({ tile, id: tile.id, data: tile.data, pinned: tile.pinned, rank: this.#ranks.get(tile) ?? 0 }));
     const sections = arrange(tiles, this.#arrangement);
     const { width, height, columns } = this.#size;
@@ -430,9 +437,11 @@ export class Grid {
     /** @type {{element: HTMLElement, y: number}[]} */
     const wanted = [];
     const stays = new Set();
+    this.#unmounted = this.#held = false;
     this.#places.forEach(({ tile, x, y }, at) => {
       const near = y + height > top - OVERSCAN && y < bottom + OVERSCAN;
       if (!near && !tile.busy) return;
+      this.#held ||= !near;
       const fresh = !tile.seen;
       const { element } = tile;
       stays.add(element);
@@ -472,7 +481,7 @@ export class Grid {
   #remove(tile) {
     if (this.tiles.get(tile.id) === tile) this.tiles.delete(tile.id);
     this.#dirty.delete(tile);
-    this.#unarranged = true;
+    this.#unarranged = this.#unmounted = true;
     this.#places = this.#places.filter((place) => place.tile !== tile);
     tile.element.remove();
   }
@@ -488,7 +497,7 @@ export class Grid {
     const width = (available - (columns - 1) * (columns > 1 ? GAP : 0)) / columns;
     if (this.#size.width !== width || this.#size.height !== height || this.#size.columns !== columns) {
       this.#size = { width, height, columns };
-      this.#unarranged = true;
+      this.#unarranged = this.#resized = true;
       this.#schedule();
     }
     this.#look();
@@ -500,6 +509,7 @@ export class Grid {
     const sight = { top: -top, bottom: window.innerHeight - top };
     if (Math.abs(sight.top - this.#sight.top) < 40 && Math.abs(sight.bottom - this.#sight.bottom) < 40) return;
     this.#sight = sight;
+    this.#unmounted = true;
     this.#schedule();
   }
 

@@ -6,13 +6,17 @@
 export class History {
   /** @type {Point[]} */
   #points = [];
-  #next = 0;
   #capacity;
+  #span;
   #gap = false;
 
-  /** @param {number} capacity  Older points are forgotten. */
-  constructor(capacity) {
+  /**
+   * @param {number} capacity  Older points are forgotten.
+   * @param {number} [span]  So are those that were over so long before the newest (ms).
+   */
+  constructor(capacity, span = Infinity) {
     this.#capacity = capacity;
+    this.#span = span;
   }
 
   /**
@@ -20,9 +24,24 @@ export class History {
    * @param {number} value
    */
   push(time, value) {
-    this.#points[this.#next] = { time, value, gap: this.#gap };
-    this.#next = (this.#next + 1) % this.#capacity;
+    this.#points.push({ time, value, gap: this.#gap });
     this.#gap = false;
+    let forgotten = Math.max(0, this.#points.length - this.#capacity);
+    // One that is older held into the span.
+    while (this.#points[forgotten + 1]?.time <= time - this.#span) forgotten++;
+    if (forgotten > 0) this.#points.splice(0, forgotten);
+  }
+
+  /**
+   * Forget what was before.
+   *
+   * @param {number} time
+   * @param {number} value
+   */
+  restart(time, value) {
+    this.#points = [];
+    this.#gap = false;
+    this.push(time, value);
   }
 
   /**
@@ -31,17 +50,8 @@ export class History {
    * @param {Point[]} points  Oldest first.
    */
   begin(points) {
-    const [first] = this.points();
-    const earlier = first === undefined ? points : points.filter(({ time }) => time < first.time);
-    const later = this.points();
-    const gap = this.#gap;
-    this.#points = [];
-    this.#next = 0;
-    for (const point of [...earlier, ...later].slice(-this.#capacity)) {
-      this.#gap = point.gap;
-      this.push(point.time, point.value);
-    }
-    this.#gap = gap;
+    const begins = this.#points[0]?.time ?? Infinity;
+    this.#points = [...points.filter(({ time }) => time < begins), ...this.#points].slice(-this.#capacity);
   }
 
   /**
@@ -65,13 +75,13 @@ export class History {
     if (this.#gap && this.#last) this.push(time, this.#last.value);
   }
 
-  /** @returns {Point[]} oldest first */
+  /** @returns {readonly Point[]} oldest first */
   points() {
-    return [...this.#points.slice(this.#next), ...this.#points.slice(0, this.#next)];
+    return this.#points;
   }
 
   get #last() {
-    return this.#points[(this.#next + this.#capacity - 1) % this.#capacity];
+    return this.#points[this.#points.length - 1];
   }
 }
 

@@ -67,7 +67,9 @@ export function formatWithUnit(kind, value, about) {
  */
 export function formatChange(kind, before, value, about) {
   if (typeof before !== "number" || typeof value !== "number" || before === value) return "";
-  return kind === "intval" ? formatDelta(value - before) : formatDecimal(value - before, about.decimals ?? 2, "exceptZero");
+  const text = kind === "intval" ? formatDelta(value - before) : formatDecimal(value - before, about.decimals ?? 2, "exceptZero");
+  // Less than the decimals show is no change to speak of.
+  return /[1-9]/.test(text) ? text : "";
 }
 
 /**

@@ -14,7 +14,7 @@ const MARGIN = 3;
 export const SPAN = 300_000;
 
 /**
- * @param {import("./history.js").Point[]} points  Oldest first.
+ * @param {readonly import("./history.js").Point[]} points  Oldest first.
  * @param {number} now
  * @param {Thresholds} [thresholds]  Those that lie among the values are lines across.
  * @returns {Paths}
@@ -55,7 +55,7 @@ export function sparkline(points, now, thresholds = { warn: [], critical: [] }) 
 /**
  * The points since then, the first of them as what held at the beginning.
  *
- * @param {import("./history.js").Point[]} points
+ * @param {readonly import("./history.js").Point[]} points
  * @param {number} since
  */
 function recent(points, since) {

@@ -4,7 +4,7 @@ import { formatAge, formatClock, formatMoment } from "./format.js";
 import { isStale, reportedAt } from "./freshness.js";
 import { History, pointsOf } from "./history.js";
 import { asNumber, draft, format, formatChange, formatWithUnit, gauge, judge, parse } from "./kinds.js";
-import { sparkline } from "./sparkline.js";
+import { sparkline, SPAN } from "./sparkline.js";
 
 const POINTS = 300;
 /** A box flashes if its value held this long (ms). One that never rests needs no flash: it is seen to move. */
@@ -14,7 +14,7 @@ const MARK_FOR = 2000;
 const DAY = 86_400_000;
 /** So many characters don't fit on one line beside each other. */
 const TWO_LINES = 20;
-const FLASH = { duration: 1500, easing: "ease-out" };
+const FLASH = { duration: 1500, easing: "ease-out", pseudoElement: "::before" };
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -43,7 +43,7 @@ export class Tile {
   /** When it was drawn last. */
   drawnAt = -Infinity;
   pinned = false;
-  /** Whether its past was asked for. */
+  /** Whether its past was asked for: before, it needn't remember any. */
   asked = false;
   changedAt = 0;
   /** @type {import("./kinds.js").Description} */
@@ -52,13 +52,17 @@ export class Tile {
   judgement;
 
   #events;
-  #history = new History(POINTS);
-  #change = "";
+  #history = new History(POINTS, SPAN);
+  /** The value before the last change. @type {unknown} */
+  #before;
   #missed = false;
   #seenAt;
   #flash = false;
   #flashedAt = -Infinity;
+  /** @type {Animation | null} */
+  #flashing = null;
   #shown = "";
+  #chars = 0;
   /** @type {ReturnType<Tile["build"]> | null} */
   #parts = null;
 
@@ -113,8 +117,8 @@ export class Tile {
     this.data = data;
     if (data.value !== before) {
       const number = asNumber(data.value);
-      if (number !== null) this.#history.push(now, number);
-      this.#change = formatChange(this.kind, before, data.value, this.about);
+      if (number !== null) this.asked ? this.#history.push(now, number) : this.#history.restart(now, number);
+      this.#before = before;
       this.#flash ||= now - this.changedAt >= FLASH_AFTER;
       this.changedAt = now;
       this.#missed = missed;
@@ -154,7 +158,7 @@ export class Tile {
 
   /** Nothing of its line is for the moment that is shown. */
   forget() {
-    this.#history = new History(POINTS);
+    this.#history = new History(POINTS, SPAN);
     this.#events.dirty(this);
   }
 
@@ -203,9 +207,9 @@ export class Tile {
       setText(value, shown);
       if (this.kind === "textval") value.title = shown;
     }
-    if (this.kind === "boolval") value.setAttribute("aria-checked", String(this.data.value === true));
+    if (value.role === "switch") value.setAttribute("aria-checked", String(this.data.value === true));
     setText(unit, this.about.unit ?? "");
-    setText(delta, this.#change);
+    setText(delta, formatChange(this.kind, this.#before, this.data.value, this.about));
     const mark = { pending: "⟳", queued: "◷", conflict: "▲" }[/** @type {string} */ (state)];
     setText(desired, mark === undefined ? "" : `→ ${format(this.kind, this.edit.desired, this.about)} ${mark}`);
     element.dataset.edit = state;
@@ -214,7 +218,8 @@ export class Tile {
     const beside = mark === undefined ? (this.about.unit ? 0.5 + 0.6 * this.about.unit.length : 0) : desired.textContent?.length ?? 0;
     const long = mark !== undefined && shown.length + beside > TWO_LINES;
     element.classList.toggle("long", long);
-    element.style.setProperty("--chars", String(Math.max(4, long ? Math.max(shown.length, beside) : shown.length + beside)));
+    const chars = Math.max(4, long ? Math.max(shown.length, beside) : shown.length + beside);
+    if (chars !== this.#chars) element.style.setProperty("--chars", String((this.#chars = chars)));
     element.classList.toggle("gone", this.gone);
     element.classList.toggle("pinned", this.pinned);
     editor.hidden = state !== "editing";
@@ -365,9 +370,9 @@ export class Tile {
       window.setTimeout(() => Date.now() - this.#flashedAt >= MARK_FOR && box.classList.remove("marked"), MARK_FOR);
       return;
     }
-    for (const animation of box.getAnimations()) animation.cancel();
-    const colour = "var(--flash)";
-    box.animate([{ backgroundColor: colour }, { backgroundColor: colour, offset: 1 / 3 }, { backgroundColor: "transparent" }], FLASH);
+    // Opacity alone is animated without the page's help: with a colour, every frame would have to be painted by it.
+    this.#flashing?.cancel();
+    this.#flashing = box.animate([{ opacity: 1 }, { opacity: 1, offset: 1 / 3 }, { opacity: 0 }], FLASH);
   }
 
   /** Its elements; only once, when it is first seen. */

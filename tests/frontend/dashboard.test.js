@@ -38,6 +38,34 @@ test("a history is capped and keeps the newest, oldest first", () => {
   assert.deepEqual(history.points().map(({ value }) => value), [30, 40, 50]);
 });
 
+test("a history forgets what was over before its span, but not what held into it", () => {
+  const history = new History(99, 100);
+  for (const time of [0, 50, 120, 160, 230]) history.push(time, time);
+  assert.deepEqual(history.points().map(({ time }) => time), [120, 160, 230]);
+  history.push(260, 0);
+  assert.deepEqual(history.points().map(({ time }) => time), [160, 230, 260]);
+});
+
+test("a history that is begun anew knows nothing of before, nor of its gap", () => {
+  const history = new History(9);
+  history.push(1, 10);
+  history.gap(2);
+  history.restart(3, 20);
+  assert.deepEqual(history.points(), [{ time: 3, value: 20, gap: false }]);
+});
+
+test("what was before comes before what came in meanwhile", () => {
+  const history = new History(3);
+  history.push(10, 1);
+  history.push(20, 2);
+  history.begin([{ time: 1, value: 7, gap: false }, { time: 5, value: 8, gap: true }, { time: 10, value: 9, gap: false }]);
+  assert.deepEqual(history.points(), [
+    { time: 5, value: 8, gap: true },
+    { time: 10, value: 1, gap: false },
+    { time: 20, value: 2, gap: false },
+  ]);
+});
+
 test("a lost connection ends the line, and what comes after begins a new one", () => {
   const history = new History(9);
   history.gap(0); // nothing to end
