@@ -1,5 +1,6 @@
 """The documentation says what is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from databinding.admin import checks as admin_checks
 from databinding.conf import DEFAULTS
 from databinding.metrics import FAMILIES
 from databinding.protocol import CloseCode
+from tests import screenshots
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *CHECKOUT.glob("docs/**/*.md")]
@@ -73,6 +75,32 @@ def test_the_binding_in_the_readme_is_the_one_that_is_tested():
     (example,) = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
     tested = text("tests/talk/bindings.py").split('"""', 2)[2]
     assert example.strip() == tested.strip()
+
+
+def test_the_readme_shows_each_picture():
+    """Those that `scripts/screenshots` takes are there, small, and shown with what they show."""
+    shown = re.findall(r"!\[(.+?)\]\(docs/pictures/(.+?)\.png\)", text("README.md"))
+    assert {name: words for words, name in shown} == screenshots.PICTURES
+    assert len(shown) == len(screenshots.PICTURES)
+    files = {path.stem: path.read_bytes() for path in screenshots.FOLDER.glob("*.png")}
+    assert set(files) == set(screenshots.PICTURES)
+    for png in files.values():
+        assert png.startswith(b"\x89PNG")
+        width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
+        assert width >= 390
+        assert height >= 390
+    assert sum(map(len, files.values())) <= screenshots.MOST
+
+
+def test_it_is_known_what_the_pictures_show(monkeypatch, capsys):
+    """`scripts/screenshots --check` tells whether what they were taken of has changed since."""
+    monkeypatch.setattr(
+        screenshots, "sources", lambda: json.loads(text("docs/pictures/made.json"))["sources"]
+    )
+    assert screenshots.check() == 0
+    monkeypatch.setattr(screenshots, "sources", lambda: "others")
+    assert screenshots.check() == 1
+    assert "are of other sources: run scripts/screenshots" in capsys.readouterr().out
 
 
 def test_the_ladder_shows_files_that_are_there():

@@ -41,6 +41,24 @@ def test_help_names_the_options():
 
 
 @pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("bench", ["--quick", "plots", "tiles"]),
+        ("screenshots", ["--check", "docs/pictures/*.png,"]),
+        ("soak", ["[MINUTES]", "[--seed"]),
+        ("test", ["PYTEST_ARGUMENT…"]),
+    ],
+)
+def test_help_of_the_others(script, said):
+    """The other scripts say what they are for, too, before they install or start anything."""
+    process = subprocess.run(
+        [CHECKOUT / "scripts" / script, "--help"], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert process.returncode == 0
+    assert set(said) <= set(process.stdout.split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["--prot", "80"], "unknown option --prot"),
