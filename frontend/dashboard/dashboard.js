@@ -120,6 +120,7 @@ live.outbox.on("change", ({ late }) => {
 });
 live.on("state", ({ state, since }) => {
   if (state !== "live" && state !== "connecting") grid.interrupt(since);
+  drawExtent();
 });
 // What a request of ours or the state of a stream tells, the page shows; the rest is for developers.
 live.on("error", (error) => console.warn(error));
@@ -274,9 +275,14 @@ function focusTile(id) {
 
 /** How many there are; and if none, why. */
 function drawExtent() {
-  const { size, loaded, state } = values;
-  find(document, "#loading").hidden = loaded || state === "refused";
-  find(document, "#empty").hidden = !loaded || size > 0;
+  const { size, loaded, state, error } = values;
+  const refused = state === "refused";
+  const away = live.state !== "live" && live.state !== "connecting";
+  find(document, "#loading").hidden = loaded || refused || away;
+  find(document, "#unreached").hidden = loaded || refused || !away;
+  find(document, "#refused").hidden = !refused;
+  setText(find(document, "#refused .why"), refused ? error?.message ?? "" : "");
+  find(document, "#empty").hidden = !loaded || refused || size > 0;
   find(document, "#tools").hidden = size === 0;
-  setText(find(document, "#count"), loaded ? (size === 1 ? "1 value" : `${formatNumber(size)} values`) : "");
+  setText(find(document, "#count"), loaded && !refused ? (size === 1 ? "1 value" : `${formatNumber(size)} values`) : "");
 }

@@ -178,11 +178,16 @@ function showErrors(form, fields) {
       rest.push(...messages);
       continue;
     }
-    place.textContent = `◆ ${messages.join(" ")}`;
+    place.textContent = `◆ ${messages.map(sentence).join(" ")}`;
     const input = /** @type {HTMLElement | null} */ (form.querySelector(`[name="${CSS.escape(field)}"]`));
     input?.setAttribute("aria-invalid", "true");
     first ??= input;
   }
-  if (rest.length > 0) find(form, '[data-error=""]').textContent = `◆ ${rest.join(" ")}`;
+  if (rest.length > 0) find(form, '[data-error=""]').textContent = `◆ ${rest.map(sentence).join(" ")}`;
   first?.focus();
+}
+
+/** Django's own begin with a model's name. @param {string} message */
+function sentence(message) {
+  return message.charAt(0).toUpperCase() + message.slice(1);
 }

@@ -288,7 +288,10 @@ export class Panel {
       if (asking.signal.aborted) return;
       this.#problem.hidden = true;
       this.#drawNumbers(past, tile);
-      await this.#chart.draw(past, tile).catch(() => this.#tell("The chart's library isn't installed; its numbers are below."));
+      await this.#chart.draw(past, tile).catch(() => {
+        this.#panel.classList.add("chartless");
+        this.#tell("The chart's library isn't installed; its numbers are below.");
+      });
       if (name !== null && this.#at === null) this.#timer = window.setTimeout(() => void this.#again(), 1000 * Math.max(AGAIN, past.step));
     } catch (error) {
       if (asking.signal.aborted) return;

@@ -47,6 +47,9 @@ export class Status {
   #pill = find(document, "#status");
   #banner = find(document, "#banner");
   #retry = find(document, "#retry");
+  #again = this.#retry.textContent ?? "";
+  /** Why the server can't serve the rows just now: until it does. @type {Error | null} */
+  #trouble = null;
   /** @type {Standing} */
   #spoken = "connecting";
   #timer = 0;
@@ -56,16 +59,17 @@ export class Status {
   /**
    * @param {import("../databinding/connection.js").Connection} live
    * @param {Rows} stream
-   * @param {{stale: string, refused: string}} [words]  What to say of rows that were left by the connection, and of none.
+   * @param {{stale: string, refused?: string}} [words]  What to say of rows that were left by the connection; of those that
+   *     may not be seen, where the page doesn't say that itself.
    */
-  constructor(live, stream, words = { stale: "The numbers below are from then.", refused: "You have no access to these values" }) {
+  constructor(live, stream, words = { stale: "The numbers below are from then." }) {
     this.#live = live;
     this.#stream = stream;
     this.#words = words;
     live.on("state", () => this.draw());
     live.on("latency", () => this.draw());
     stream.on("state", () => this.draw());
-    this.#retry.addEventListener("click", () => live.reconnect());
+    this.#retry.addEventListener("click", () => this.#act());
     window.setInterval(() => this.#drawBanner(), 1000);
     this.draw();
   }
@@ -78,6 +82,8 @@ export class Status {
 
   draw() {
     const now = standing(this.#live.status, this.#stream.state);
+    if (now !== "catching up") this.#trouble = null;
+    else this.#trouble = this.#stream.error ?? this.#trouble;
     const { icon, word } = this.#past === null ? LOOKS[now] : { icon: "↶", word: "Past" };
     document.body.dataset.standing = now;
     setText(find(this.#pill, ".icon"), icon);
@@ -92,24 +98,35 @@ export class Status {
 
   #drawBanner() {
     const { state, since, retryAt, reason } = this.#live.status;
-    const refused = this.#stream.state === "refused" && state === "live";
-    const shown = state === "reconnecting" || state === "offline" || state === "closed" || refused;
+    const refused = this.#stream.state === "refused" && state === "live" && this.#words.refused !== undefined;
+    const trouble = this.#trouble;
+    const shown = state === "reconnecting" || state === "offline" || state === "closed" || refused || trouble !== null;
     this.#banner.hidden = !shown;
     if (!shown) return;
-    setText(find(this.#banner, ".icon"), LOOKS[standing(this.#live.status, this.#stream.state)].icon);
+    setText(find(this.#banner, ".icon"), trouble ? "▲" : LOOKS[standing(this.#live.status, this.#stream.state)].icon);
     const from = formatClock(since);
     const asOf = this.#stream.loaded && this.#past === null ? ` ${this.#words.stale}` : "";
     const wait = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     const next = wait > 0 ? ` Next try in ${wait} s.` : " Trying now…";
     let text;
-    if (refused) text = `${this.#words.refused}: ${this.#stream.error?.message}`;
+    if (trouble) text = `The server has trouble: ${trouble.message} What is below may be old. It is asked again and again.`;
+    else if (refused) text = `${this.#words.refused}: ${this.#stream.error?.message}`;
     else if (reason === "session over") text = `Your session ended at ${from}.${asOf} Log in again to go on.`;
     else if (reason === "forbidden") text = `Your rights changed at ${from}.${asOf} Reload the page to see what you may.`;
     else if (state === "closed") text = `Disconnected at ${from}.${asOf}`;
     else if (reason === "too fast") text = `The server turned this page away at ${from}: too fast, or too many open.${asOf}${next}`;
     else text = `${state === "offline" ? "Offline since" : "Connection lost at"} ${from}.${asOf}${next}`;
     setText(find(this.#banner, ".text"), text);
-    this.#retry.hidden = refused || reason === "too fast" || (state !== "closed" && wait === 0);
+    setText(this.#retry, reason === "session over" && this.#retry.dataset.login ? "Log in" : state === "closed" && reason !== null ? "Reload" : this.#again);
+    this.#retry.hidden = refused || trouble !== null || reason === "too fast" || (state !== "closed" && wait === 0);
+  }
+
+  /** To connect anew is enough, unless it is somebody else now, or with other rights. */
+  #act() {
+    const { state, reason } = this.#live.status;
+    if (state !== "closed" || reason === null) this.#live.reconnect();
+    else if (reason === "session over" && this.#retry.dataset.login) window.location.assign(this.#retry.dataset.login);
+    else window.location.reload();
   }
 
   /**

@@ -91,10 +91,11 @@ export class Toolbar {
     const { bad, stale } = this.grid.problems();
     const problems = find(document, "#problems");
     problems.hidden = bad + stale === 0;
-    setText(find(problems, ".bad"), bad ? `▲ ${formatNumber(bad)}` : "");
-    setText(find(problems, ".stale"), stale ? `◷ ${formatNumber(stale)}` : "");
-    const words = [bad ? `${bad} beyond a threshold` : "", stale ? `${stale} stale` : ""].filter(Boolean).join(", ");
-    if (problems.getAttribute("aria-label") !== `${words}: show first`) problems.setAttribute("aria-label", `${words}: show first`);
+    for (const [selector, many] of /** @type {const} */ ([[".bad", bad], [".stale", stale]])) {
+      const told = find(problems, selector);
+      told.hidden = many === 0;
+      setText(find(told, ".many"), formatNumber(many));
+    }
     this.#none.hidden = this.grid.shown > 0 || this.grid.tiles.size === 0;
     if (!this.#none.hidden) setText(find(this.#none, ".sought"), this.#search.value.trim());
   }

@@ -44,9 +44,10 @@ export class Values {
     return states.find((state) => state !== "live") ?? "live";
   }
 
-  /** Why what may not be seen may not. */
+  /** Why it isn't live: what one of those in that state was told. */
   get error() {
-    return this.#all.find(({ error }) => error !== null)?.error ?? null;
+    const { state } = this;
+    return this.#all.find((stream) => stream.state === state && stream.error !== null)?.error ?? null;
   }
 
   get loaded() {

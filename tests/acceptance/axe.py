@@ -7,6 +7,10 @@ AXE = CHECKOUT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async (exclude) => (await axe.run({ exclude: exclude.map((one) => [one]) }, {
   runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 })).violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])"""
+#: But what goes on for as long as it is there.
+SETTLED = """() => Promise.allSettled(document.getAnimations()
+  .filter(({ effect }) => effect.getComputedTiming().endTime < Infinity)
+  .map(({ finished }) => finished))"""
 
 
 async def violations(page, without=()):
@@ -17,5 +21,5 @@ async def violations(page, without=()):
     if not await page.evaluate("'axe' in window"):
         await page.add_script_tag(path=AXE)
     # What fades in or out has no contrast yet.
-    await page.evaluate("Promise.all(document.getAnimations().map(({ finished }) => finished))")
+    await page.evaluate(SETTLED)
     return await page.evaluate(RUN, list(without))

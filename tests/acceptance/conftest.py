@@ -54,22 +54,23 @@ async def browser(chromium):
 async def open_page(browser):
     """A function that opens an address in a browser of its own, logged in as `user` if given:
     `page = await open_page(server.url, user=staff)`. `prepare(page)` is called before it loads.
-    A script error on any page fails the test."""
+    A script error on any page fails the test; so does any other on the console that doesn't begin
+    with one of `amiss`."""
     contexts, errors = [], []
 
-    def listen(message):
+    def listen(message, amiss):
         asked = message.location["url"]  # a project may do without an icon
-        expected = message.text.startswith(OUTAGE) or asked.endswith("/favicon.ico")
+        expected = message.text.startswith(OUTAGE + amiss) or asked.endswith("/favicon.ico")
         if message.type == "error" and not expected:
             errors.append(f"{message.text} {message.location}")
 
-    async def open_page(url, user=None, prepare=None, **options):
+    async def open_page(url, user=None, prepare=None, amiss=(), **options):
         context = await browser.new_context(**options)
         contexts.append(context)
         if user is not None:
             await context.add_cookies([await session_cookie(user, url)])
         page = await context.new_page()
-        page.on("console", listen)
+        page.on("console", lambda message: listen(message, tuple(amiss)))
         page.on("pageerror", lambda error: errors.append(str(error)))
         if prepare is not None:
             await prepare(page)

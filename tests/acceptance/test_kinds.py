@@ -87,7 +87,7 @@ async def test_a_silent_source_is_seen(start_server, open_page, pump):
     await standing(page, "live")
     age = tile(page, "pump.pressure").locator(".age")
     await expect(age).to_have_text("◷ stale: last report 5 min ago")
-    await expect(page.locator("#problems .stale")).to_have_text("◷ 1")
+    await expect(page.locator("#problems .stale")).to_have_text("◷ 1 stale")
     await rows.aupdate(expected_interval=60, reported_at=timezone.now())
     await expect(age).not_to_contain_text("stale")
 
