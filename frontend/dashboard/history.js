@@ -1,7 +1,8 @@
 /**
  * What came in for one value: the last points, and where the line has a gap because we weren't there.
  *
- * @typedef {{time: number, value: number, gap: boolean}} Point  gap: nothing is known of the time before it
+ * @typedef {{time: number, value: number, gap: boolean, end?: boolean}} Point  gap: nothing is known of the time before it; end: nor of
+ *     that after it
  */
 export class History {
   /** @type {Point[]} */
@@ -103,7 +104,7 @@ export function pointsOf(past, skew) {
     if (typeof value !== "number") {
       const held = points[points.length - 1];
       // Until then the last value held.
-      if (held !== undefined && !gap) points.push({ time, value: held.value, gap: false });
+      if (held !== undefined && !gap) points.push({ time, value: held.value, gap: false, end: true });
       gap = true;
       return;
     }

@@ -42,14 +42,14 @@ export function sparkline(points, now, thresholds = { warn: [], critical: [] }) 
     const next = points[index + 1];
     const begins = index === 0 || points[index].gap;
     // Of the time between the last point and a gap nothing is known: the step ends where it began.
-    const until = x(next === undefined ? now : next.gap ? time : next.time);
+    const until = x(next === undefined ? (points[index].end ? time : now) : next.gap ? time : next.time);
     line += `${begins ? `M${x(time)} ${y(value)}` : `V${y(value)}`}H${until}`;
     area += `M${x(time)} ${HEIGHT}V${y(value)}H${until}V${HEIGHT}Z`;
   });
   const last = points[points.length - 1];
   const across = (/** @type {"warn" | "critical"} */ level) =>
     thresholds[level].map((limit) => (limit != null && limit > low && limit < high ? `M0 ${y(limit)}H${WIDTH}` : "")).join("");
-  return { line, area, end: `M${x(now)} ${y(last.value)}h0`, warn: across("warn"), critical: across("critical") };
+  return { line, area, end: last.end ? "" : `M${x(now)} ${y(last.value)}h0`, warn: across("warn"), critical: across("critical") };
 }
 
 /**

@@ -189,7 +189,7 @@ export class Travel {
     const gone = rows.filter(({ id }) => !this.#home.grid.tiles.has(id)).length;
     const extent = rows.length === 1 ? "1 value" : `${formatNumber(rows.length)} values`;
     setText(find(this.#bar, ".extent"), `${extent}${gone ? `, ${formatNumber(gone)} deleted since` : ""}`);
-    setText(find(this.#bar, ".exact"), source === "samples" ? "" : `known to the ${source.slice(0, -1)}`);
+    setText(find(this.#bar, ".exact"), source === "samples" || rows.length === 0 ? "" : `known to the ${source.slice(0, -1)}`);
     const before = at < this.#earliest;
     this.#nothing.hidden = rows.length > 0;
     setText(find(this.#nothing, "p"), before ? `Nothing is kept of before ${formatMoment(this.#earliest * 1000)}.` : `There was no value at ${formatMoment(at * 1000)}.`);
@@ -309,7 +309,7 @@ export class Travel {
     const moment = formatMoment(at * 1000);
     setText(find(this.#bar, ".moment"), moment);
     Object.assign(this.#slider, { min: String(Math.floor(begin)), max: String(Math.floor(end)), value: String(Math.round(at)), ariaValueText: moment });
-    setText(find(this.#bar, ".begin"), `${begin <= this.#earliest ? "Kept since " : ""}${formatMoment(begin * 1000)}`);
+    setText(find(this.#bar, ".begin"), `${Math.abs(begin - this.#earliest) < 1 ? "Kept since " : ""}${formatMoment(begin * 1000)}`);
     setText(find(this.#bar, ".end"), end > now - 15 ? "Now" : formatMoment(end * 1000));
     if (document.activeElement !== this.#exactly) this.#exactly.value = toLocal(at);
     this.#exactly.max = toLocal(now);

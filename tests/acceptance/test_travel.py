@@ -2,6 +2,7 @@
 
 import re
 import time
+from itertools import pairwise
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -155,6 +156,25 @@ async def test_playing_ends_in_the_present(start_server, open_page, begin):
     await expect(page.locator("#grid .tile")).to_have_count(4)
 
 
+async def test_played_calmly_where_motion_is_not_wanted(start_server, open_page, begin):
+    """With reduced motion it is played in steps of a second, to the same moments."""
+    options = {**ENGLISH, "reduced_motion": "reduce"}
+    page = await open_page(f"{start_server().url}/?at={address(begin + 30)}", **options)
+    await expect(value(page, "pump.pressure")).to_have_text("1.00")
+    await page.evaluate("""() => {
+      window.moved = [];
+      new MutationObserver(() => window.moved.push(performance.now()))
+        .observe(document.querySelector("#travel .moment"), { characterData: true, subtree: true });
+    }""")
+    await page.get_by_label("Speed").select_option("10\u00d7")
+    await page.get_by_role("button", name="Play").click()
+    await page.wait_for_function("() => window.moved.length >= 3")
+    times = await page.evaluate("window.moved")
+    # Timers may be late, but are never early.
+    assert min(later - one for one, later in pairwise(times)) > 900
+    await page.get_by_role("button", name="Pause").click()
+
+
 async def test_nothing_is_edited_there(start_server, open_page, admin_user, begin):
     """Who could edit is told why he can't, and that the page is the past."""
     server = start_server()
@@ -221,6 +241,10 @@ async def test_the_past_is_in_reach_of_all(start_server, open_page, admin_user, 
     await then(page, "pump.pressure").get_by_role("link").click()
     await expect(page.locator("#chart canvas")).to_be_visible()
     await expect(page.locator("#panel-changes li").first).to_be_visible()
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await value(page, "pump.open").click(force=True)
+    await expect(page.locator("#travel .problem")).to_be_visible()
     assert await violations(page) == []
     await page.goto(f"{server.url}/?at={address(begin - 100)}")
     await expect(page.locator("#nothing-then")).to_be_visible()

@@ -71,7 +71,7 @@ test("a past becomes a line: a value holds until the next, nothing known is a ga
   const past = /** @type {any} */ ({ time: [10, 20, 30, 40, 50], last: [1, 1, null, null, 3] });
   assert.deepEqual(pointsOf(past, 0), [
     { time: 10_000, value: 1, gap: false },
-    { time: 30_000, value: 1, gap: false },
+    { time: 30_000, value: 1, gap: false, end: true },
     { time: 50_000, value: 3, gap: true },
   ]);
   assert.deepEqual(pointsOf(/** @type {any} */ ({ time: [1], last: [true] }), 500), [{ time: 1500, value: 1, gap: false }]);
