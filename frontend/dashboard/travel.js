@@ -267,7 +267,7 @@ export class Travel {
     this.#bar.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.defaultPrevented) this.leave();
     });
-    document.addEventListener("visibilitychange", () => document.hidden && this.#pause());
+    document.addEventListener("visibilitychange", () => document.hidden && this.#pause(true));
     // Now goes on.
     window.setInterval(() => this.#active && this.#draw(), 10_000);
   }
@@ -299,6 +299,7 @@ export class Travel {
     window.clearTimeout(this.#ticking);
     this.#ticking = 0;
     if (told) this.#seek(this.#shown || this.#wanted); // with what only a moment that stays is asked for
+    else this.#draw();
   }
 
   #draw() {
