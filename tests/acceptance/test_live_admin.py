@@ -299,6 +299,49 @@ async def test_who_may_not_see_the_list_learns_nothing(server, open_page, open_a
     assert (answer["pks"], answer["left"]) == ([], [])
 
 
+@sync_to_async
+def permitted(user, *codenames):
+    permissions = Permission.objects.filter(content_type__app_label="office")
+    user.user_permissions.set(permissions.filter(codename__in=codenames))
+
+
+@sync_to_async
+def deactivated(user):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "said"),
+    [
+        (permitted, "No permission. What stands below may be old."),
+        (deactivated, "Disconnected. Reload the page to go on."),
+    ],
+    ids=["permission", "account"],
+)
+async def test_rights_withdrawn_while_a_page_is_open(open_admin, ana, tasks, withdraw, said):
+    """List and form say at their tops that they are no longer live, and are told nothing more."""
+    cy = await sync_to_async(User.objects.create_user)("cy", is_staff=True)
+    await permitted(cy, "view_task", "change_task")
+    theirs = await open_admin(LIST, ana)
+    page = await open_admin(LIST, cy)
+    form = await open_admin(f"{LIST}{tasks[1].pk}/change/", cy)
+    asked = []
+    for one in (page, form):
+        await one.wait_for_load_state("networkidle")  # Their first questions are answered.
+        one.on("request", lambda request: asked.append(request.url))
+    await withdraw(cy)
+    for one in (page, form):
+        await expect(one.locator(".live-status")).to_contain_text(said)
+    await update("paint", hours=7)
+    await sync_to_async(Task.objects.create)(title="a new one")
+    await expect(control(theirs, "paint", "hours")).to_have_value("7.00")
+    await expect(news(theirs)).to_have_text("1 new")
+    await expect(control(page, "paint", "hours")).to_have_value("1.00")
+    for one in (page, form):
+        await expect(news(one)).to_have_text("")
+    assert asked == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_lists_are_accessible(open_admin, ana, bo, tasks, scheme):
     """axe finds nothing wrong with a list that has news, people and leavers."""

@@ -14,6 +14,7 @@ const RETRY = 3000;
 export class ChangeForm {
   #page;
   #form;
+  #stream;
   #bar;
   #timer = 0;
   #deleted = false;
@@ -33,6 +34,7 @@ export class ChangeForm {
   constructor(page, form, stream, bar, presence) {
     this.#page = page;
     this.#form = form;
+    this.#stream = stream;
     this.#bar = bar;
     // A form that came back holds what its user had said, not what the row was.
     this.#before = page.bound ? null : snapshot(form);
@@ -51,6 +53,7 @@ export class ChangeForm {
   }
 
   async #look() {
+    if (this.#stream.state === "refused") return; // The admin would refuse it as well; the bar says so.
     try {
       const fresh = await pageOf(location.href);
       this.#bar.refuse();

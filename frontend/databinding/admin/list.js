@@ -23,6 +23,7 @@ const PLACE = "live-admin-place";
 export class ChangeList {
   #page;
   #form;
+  #stream;
   #bar;
   /** @type {Map<string, Row>} */
   #rows = new Map();
@@ -47,6 +48,7 @@ export class ChangeList {
   constructor(page, form, stream, bar, presence) {
     this.#page = page;
     this.#form = form;
+    this.#stream = stream;
     this.#bar = bar;
     this.#order = page.pks ?? [];
     const elements = tableRows(document);
@@ -83,6 +85,7 @@ export class ChangeList {
   }
 
   async #ask() {
+    if (this.#stream.state === "refused") return; // The admin would refuse it as well; the bar says so.
     const pks = [...this.#pending];
     this.#pending.clear();
     this.#due = false;
