@@ -175,7 +175,7 @@ export class Panel {
     this.#panel.classList.toggle("stale", stale);
     const words = [
       this.#at === null ? "" : `↶ as of ${formatMoment(now)}`,
-      tile.changedAt ? `changed ${this.#at === null ? formatAge(now - tile.changedAt) : formatMoment(tile.changedAt)}` : "",
+      tile.changedAt ? `changed ${this.#at === null ? formatAge(now - tile.changedAt) : (now - tile.changedAt < 86_400_000 ? formatClock : formatMoment)(tile.changedAt)}` : "",
       reported === null ? "" : stale ? `◷ stale: last report ${formatAge(now - reported)}` : `reported ${formatAge(now - reported)}`,
     ];
     setText(find(this.#panel, ".times"), words.filter(Boolean).join(" · "));
