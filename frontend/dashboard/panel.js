@@ -198,6 +198,8 @@ export class Panel {
     this.#list.replaceChildren();
     this.#oldest = null;
     if (tile === null) return;
+    // Those of another value are nothing to be read meanwhile.
+    this.#panel.dataset.numbers = "awaited";
     this.#pastOf = this.#at;
     const admin = /** @type {HTMLAnchorElement | null} */ (this.#panel.querySelector(".admin"));
     if (admin !== null) admin.href = `/admin/values/${{ intval: "integervalue", floatval: "floatvalue", boolval: "booleanvalue", textval: "textvalue" }[tile.kind]}/${tile.pk}/change/`;
@@ -287,6 +289,7 @@ export class Panel {
       const past = await history(tile.kind, tile.pk, { from, to, points: POINTS }, asking.signal);
       if (asking.signal.aborted) return;
       this.#problem.hidden = true;
+      delete this.#panel.dataset.numbers;
       this.#drawNumbers(past, tile);
       await this.#chart.draw(past, tile).catch(() => {
         this.#panel.classList.add("chartless");
@@ -295,6 +298,7 @@ export class Panel {
       if (name !== null && this.#at === null) this.#timer = window.setTimeout(() => void this.#again(), 1000 * Math.max(AGAIN, past.step));
     } catch (error) {
       if (asking.signal.aborted) return;
+      if (this.#panel.dataset.numbers) this.#panel.dataset.numbers = "none";
       this.#tell(`The past can't be shown: ${reason(error)}`);
       this.#timer = window.setTimeout(() => void this.#again(), 5000);
     }

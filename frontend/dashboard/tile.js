@@ -357,6 +357,7 @@ export class Tile {
     resolve.hidden = state !== "conflict" || this.gone;
     discard.hidden = state !== "queued" || this.gone;
     setText(noteText, text);
+    if (noteText.title !== text) noteText.title = text;
     if (!message) input.removeAttribute("aria-invalid");
   }
 

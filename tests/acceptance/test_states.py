@@ -376,6 +376,8 @@ async def test_panel_without_a_past(open_values):
     await page.route("**/changes/?**", lambda route: route.fulfill(status=500))
     await page.get_by_role("link", name="pump.pressure").click()
     await expect(page.locator("#panel-problem")).to_contain_text("The server answered 500.")
+    for nothing in ("#chart", "#panel .stats", "#panel .reach"):
+        await expect(page.locator(nothing)).to_be_hidden()
     await looked_at(page, "panel-error")
 
 

@@ -24,6 +24,8 @@ test("each kind is written in its way, with its unit", () => {
   assert.equal(formatWithUnit("intval", 1482, { unit: "rpm" }), "1,482\u202frpm");
   assert.equal(formatDecimal(-0.5, 2), "−0.50");
   assert.equal(formatChange("floatval", 1, 0.75, { decimals: 2 }), "−0.25");
+  // Less than is shown is no change to speak of.
+  assert.equal(formatChange("floatval", 1.001, 1.002, { decimals: 2 }), "");
   assert.equal(formatChange("boolval", true, false, {}), "");
 });
 
