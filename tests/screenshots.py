@@ -37,7 +37,7 @@ MOST = 450_000
 #: What the pictures show: when it has changed since, they may be stale.
 SOURCES = ("frontend/dashboard", "frontend/databinding/admin", "dashboard/templates/dashboard")
 #: Times of day and the last points of lines differ from run to run (share of a picture).
-TOLERANCE = 0.03
+TOLERANCE = 0.005
 
 DESKTOP = {"viewport": {"width": 1200, "height": 750}}
 PHONE = {"viewport": {"width": 390, "height": 750}, "is_mobile": True, "has_touch": True}
