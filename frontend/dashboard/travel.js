@@ -108,6 +108,7 @@ export class Travel {
   /** Back to live, which was there all along. @param {string} [words] */
   leave(words = "Live again.") {
     if (!this.#active) return;
+    if (this.#addressing !== 0) this.#address(); // where the browser's way back leads to
     this.#active = false;
     this.#pause();
     window.clearTimeout(this.#settling);
@@ -141,12 +142,16 @@ export class Travel {
   #seek(at) {
     this.#wanted = Math.min(at, this.#now);
     // Not at every step: browsers forbid that.
-    this.#addressing ||= window.setTimeout(() => {
-      this.#addressing = 0;
-      if (this.#active) write({ at: toAddress(this.#wanted) });
-    }, ADDRESSED);
+    this.#addressing ||= window.setTimeout(() => this.#address(), ADDRESSED);
     this.#draw();
     void this.#ask();
+  }
+
+  /** Have the address say which moment it is. */
+  #address() {
+    window.clearTimeout(this.#addressing);
+    this.#addressing = 0;
+    if (this.#active) write({ at: toAddress(this.#wanted) });
   }
 
   /** One question at a time; what is wanted meanwhile is asked next. */

@@ -18,6 +18,8 @@ from databinding.relay import stop_relays
 from tests.servers import CHECKOUT
 from values.models import IntegerValue
 
+pytestmark = pytest.mark.django_db  # a response that is closed looks after connections
+
 FRONTEND = CHECKOUT / "frontend"
 MODULES = sorted(
     path
