@@ -30,8 +30,10 @@ class Alarm:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long; True if it was woken. That is over then."""
-        woken = self._set.wait(seconds)
-        self._set.clear()
+        # A call that comes between the end of the wait and here must not be lost.
+        woken = self._set.wait(seconds) or self._set.is_set()
+        if woken:
+            self._set.clear()
         return woken
 
     def watch(self, paths: Iterable[str]) -> bool:
@@ -122,8 +124,8 @@ def new_alarm() -> Alarm:
     if sys.platform == "linux":
         try:
             import inotify_simple  # noqa: F401
-        except ImportError:
-            pass
-        else:
+
             return FileAlarm()
+        except (ImportError, OSError):  # OSError: no more files may be open.
+            pass
     return Alarm()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
 
-from databinding.bearers import is_account, key_of
+from databinding.bearers import is_account, key_of, said_of
 from databinding.binding import Binding
 
 #: What `databinding.bearers.key_of` says of a user; None: nobody that is known.
@@ -235,10 +235,12 @@ def form_of(binding: type[Binding], user: Any) -> Form:
 
 
 class _Borne(NamedTuple):
-    """The audience key of a user that is no account: an account may have the same."""
+    """The audience key of a user that is no account: an account may have the same, and so may
+    another token's bearer who was given other rights."""
 
     kind: type
     key: Hashable
+    said: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"bearer {self.key}"
@@ -247,7 +249,7 @@ class _Borne(NamedTuple):
 def audience_key_of(binding: type[Binding], user: Any) -> Hashable:
     """By which a form is this user's. Raises what the binding raises."""
     key: Hashable = binding().audience_key(user)
-    return key if is_account(user) else _Borne(type(key), key)
+    return key if is_account(user) else _Borne(type(key), key, said_of(user))
 
 
 def repeats(rows: QuerySet[Any]) -> bool:

@@ -187,10 +187,10 @@ class Relay:
         except BaseException as error:
             logger.exception("The relay of %s can't run.", self.alias)
             with self._starting:
+                self.alarm.close()
                 self._thread = None
                 self._fail_jobs(error)
         finally:
-            self.alarm.close()
             connections[self.alias].close()
 
     def _ended(self, life: _Life) -> bool:
@@ -201,6 +201,8 @@ class Relay:
             self.tally.behind_since = None
             self.tally.owed = 0
             self._fail_jobs(DatabaseAway("The relay was stopped."))
+            # Before another thread may begin, which watches by the same.
+            self.alarm.close()
             self._thread = None
             return True
 
@@ -233,7 +235,7 @@ class _Life:
     #: Seconds of looking for them before whatever else is to be done has its turn.
     NAP = 0.25
     #: A file is written before that can be read: pauses in seconds until it may be.
-    LOOKS = 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016
+    LOOKS = 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032
     #: After so many commits in succession of which the files' system told nothing, as one over a
     #: network may, it isn't relied on.
     DISTRUST = 3
@@ -254,6 +256,8 @@ class _Life:
         self.retry = 0.0
         #: Something was committed, and no pass has read it.
         self.grown = False
+        #: A file was written, and what that was is still to be looked for.
+        self.announced = False
         #: Commits in succession that no watched file told of.
         self.unannounced = 0
         # Rows that could not be read, to be read again.
@@ -323,16 +327,21 @@ class _Life:
             until = min(until, self.owed_due)
         if (refresh := self.refreshes.next(relay.holdings.rows)) is not None:
             until = min(until, now + refresh[1])
-        announced = False
-        looks: Iterator[float] = iter(())
+        # Perhaps before this, and not to be read then.
+        announced = alarm.written() or self.announced
+        looks = iter(self.LOOKS if announced else ())
         while now < until and not self.grown:
             if alarm.wait(min(next(looks, pause), until - now)):
+                self.announced = announced
                 return
             if alarm.written():
                 announced = True
                 looks = iter(self.LOOKS)
+                # A long transaction may write all the while.
+                time.sleep(max(0.0, self.LOOKS[0] - (time.monotonic() - now)))
             self.grown = self._ask(self.journal.grown)
             now = time.monotonic()
+        self.announced = False
         if self.grown and watched:
             announced = announced or alarm.written()
             self.unannounced = 0 if announced else self.unannounced + 1

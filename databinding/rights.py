@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
 from django.db.models import Model
 
 from databinding.accounts import parts
-from databinding.bearers import Bearer, key_of
+from databinding.bearers import Bearer, key_of, said_of
 from databinding.conf import settings
 from databinding.form import Form
 from databinding.identity import current_users
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: A new password says nothing of its user's rights: it ends his sessions by itself.
 _PASSWORD = "password"
-#: What there is of the rights of who is no account.
-_SAID = ("pk", "is_active", "is_staff", "is_superuser")
 
 _NOBODYS = ""
 _UNCERTAIN = "?"
@@ -125,11 +123,11 @@ def rights_of(users: Iterable[AbstractBaseUser | AnonymousUser]) -> dict[Any, st
 
 
 def _account(user: Any) -> list[str]:
-    names: Iterable[str] = _SAID
-    if isinstance(user, Model):
-        ignored = {_PASSWORD, *settings.RIGHTS_IGNORE}
-        fields = user._meta.concrete_fields
-        names = [field.attname for field in fields if field.name not in ignored]
+    if not isinstance(user, Model):
+        return list(said_of(user))
+    ignored = {_PASSWORD, *settings.RIGHTS_IGNORE}
+    fields = user._meta.concrete_fields
+    names = [field.attname for field in fields if field.name not in ignored]
     return [repr(getattr(user, name, None)) for name in names]
 
 

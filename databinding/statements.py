@@ -36,17 +36,19 @@ class Statements:
 
     def __init__(self, alias: str) -> None:
         self._connection = connections[alias]
-        self._made: dict[tuple[type[Model], int], _Statement] = {}
+        self._made: dict[tuple[type[Model], int], _Statement | None] = {}
 
     def rows(self, queryset: QuerySet[Any], keys: Sequence[Any]) -> Iterator[Model] | None:
-        """Those with these keys, in any order; None: it isn't a queryset of a whole table."""
+        """Those with these keys, in any order; None: it is to be asked as it stands."""
         model = queryset.model
         if len(keys) > self.most_keys or not _whole(queryset):
             return None
         place = model, len(keys)
-        statement = self._made.get(place)
+        if place not in self._made:
+            self._made[place] = self._make(model, keys)
+        statement = self._made[place]
         if statement is None:
-            statement = self._made[place] = self._make(model, keys)
+            return None
         pk = model._meta.pk
         values = [
             pk.get_db_prep_value(pk.get_prep_value(key), self._connection, prepared=True)
@@ -60,11 +62,13 @@ class Statements:
             for row in statement.compiler.results_iter(results=[found])
         )
 
-    def _make(self, model: type[Model], keys: Sequence[Any]) -> _Statement:
+    def _make(self, model: type[Model], keys: Sequence[Any]) -> _Statement | None:
         rows: QuerySet[Any] = QuerySet(model, using=self._connection.alias)
         query = rows.filter(pk__in=keys).order_by().query
         compiler: Any = query.get_compiler(connection=self._connection)
-        text, _ = compiler.as_sql()
+        text, values = compiler.as_sql()
+        if len(values) != len(keys):
+            return None  # A key comes twice, or a column is asked for in a way of its own.
         return _Statement(compiler, text, [column.target.attname for column, *_ in compiler.select])
 
 

@@ -54,7 +54,20 @@ class AskedRequest(HttpRequest):
         self.auth = None
         self.method = METHODS.get(action, "POST")
         self.path = scope.get("path", "")
-        self.META = {"REMOTE_ADDR": address_of(scope) or ""}
+        self.META = {"REMOTE_ADDR": address_of(scope) or "", **_place_of(scope)}
+
+    def _get_scheme(self) -> str:
+        return "https" if self.scope.get("scheme") in ("wss", "https") else "http"
+
+
+def _place_of(scope: Any) -> dict[str, str]:
+    """Where it was asked, from which absolute addresses are made."""
+    name, port = scope.get("server") or ("localhost", None)
+    found = {"SERVER_NAME": str(name), "SERVER_PORT": str(port or 80)}
+    for header, value in scope.get("headers", ()):
+        if header == b"host":
+            found["HTTP_HOST"] = value.decode("latin-1")
+    return found
 
 
 class AskedView:

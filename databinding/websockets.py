@@ -237,11 +237,15 @@ def _keywords_of(function: Callable[..., Any]) -> frozenset[str] | None:
 
 def scope_of_page(request: HttpRequest, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The scope that a websocket of this page would have; `kwargs` are its route's."""
-    address = request.META.get("REMOTE_ADDR")
+    meta = request.META
+    address, host = meta.get("REMOTE_ADDR"), meta.get("HTTP_HOST")
+    headers = [(b"host", host.encode("latin-1"))] if host else []
     return {
         "type": "websocket",
+        "scheme": "wss" if request.is_secure() else "ws",
+        "server": (meta.get("SERVER_NAME", "localhost"), meta.get("SERVER_PORT")),
         "path": request.path,
-        "headers": getattr(request, "scope", {}).get("headers", []),
+        "headers": getattr(request, "scope", {}).get("headers", headers),
         "client": (address, 0) if address else None,
         "user": request.user,
         "session": getattr(request, "session", None),

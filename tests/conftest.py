@@ -4,6 +4,7 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
 
+from tests import settings
 from tests.servers import PATIENCE, Server
 
 
@@ -14,6 +15,13 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_unconfigure():
+    """End what a process that runs tests beside others has of its own."""
+    if settings.cluster is not None:
+        connections.close_all()
+        settings.cluster.close()
 
 
 @pytest.fixture(scope="session")

@@ -228,5 +228,21 @@ class PostgreSQL:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def start_for_worker():
+    """A cluster for this process alone, if it is one of several that test on PostgreSQL; else None.
+
+    Transactions anywhere in a cluster decide on what of the journal may be read and dropped. What
+    the process starts has the same.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    shared = os.environ.get("DATABASE_URL", "").startswith("postgres")
+    if not shared or os.environ.get("CLUSTER_OF_WORKER") == worker:
+        return None
+    cluster = PostgreSQL()
+    cluster.__enter__()
+    os.environ |= cluster.environment() | {"CLUSTER_OF_WORKER": worker}
+    return cluster
+
+
 if __name__ == "__main__":
     sys.exit(run_with(PostgreSQL, sys.argv[1:], __doc__))

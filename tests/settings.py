@@ -8,12 +8,16 @@ import os
 import shutil
 import tempfile
 
+from tests.postgresql import start_for_worker
+
 os.environ.setdefault("SECRET_KEY", "for tests only")
 # Tests ask more often than anybody would, from one address.
 os.environ.setdefault("ASKING_RATE", "")
 
-from dashboard.settings import *  # noqa: F403
-from dashboard.settings import DATABASES, INSTALLED_APPS
+cluster = start_for_worker()  # tests.conftest ends it
+
+from dashboard.settings import *  # noqa: E402, F403
+from dashboard.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 
 FOLDER = tempfile.mkdtemp(prefix="databinding-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

@@ -33,6 +33,9 @@ class SQLiteJournal(Journal):
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
         self._version: tuple[int, int | None] | None = None
+        self._names: Sequence[str] = ()
+        # The connection that has said so.
+        self._names_of: Any = None
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -75,8 +78,14 @@ class SQLiteJournal(Journal):
         return True
 
     def files(self) -> Sequence[str]:
-        name = str(self.connection.settings_dict["NAME"])
-        return name, f"{name}-wal"
+        # As SQLite names it: with links resolved, and a URI's parameters left out.
+        connection: Any = self.connection
+        connection.ensure_connection()
+        if self._names_of is not connection.connection:
+            self._names_of = connection.connection
+            _, _, name = self._names_of.execute("PRAGMA database_list").fetchone()
+            self._names = (name, f"{name}-wal") if name else ()
+        return self._names
 
     def _inode(self) -> int | None:
         try:

@@ -6,6 +6,7 @@ parameters in the body. What the method returns is the answer.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -71,5 +72,11 @@ def extra_actions(consumer_class: type[BindingConsumer]) -> list[str]:
 def carry_out(consumer: Any, door: Door, name: str, said: Mapping[str, Any]) -> tuple[Any, int]:
     """What the action answers, and the status. Raises what it raises."""
     consumer.door = door
-    async_to_sync(consumer.handle_action)(name, request_id=_ASKED, **said)
+    async_to_sync(_to_its_end)(consumer, name, said)
     return consumer.answer or (None, 204)
+
+
+async def _to_its_end(consumer: Any, name: str, said: Mapping[str, Any]) -> None:
+    await consumer.handle_action(name, request_id=_ASKED, **said)
+    # One that is detached from a websocket's frames goes on, and has the answer.
+    await asyncio.gather(*consumer.detached_tasks)

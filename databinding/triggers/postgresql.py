@@ -341,6 +341,8 @@ def tidy(connection: BaseDatabaseWrapper) -> None:
 def refused(connection: BaseDatabaseWrapper, tables: Mapping[str, Table]) -> list[str]:
     """Those of the tables on which this role may not make our triggers."""
     names = {table.oid: name for name, table in tables.items()}
+    for table in tables.values():
+        names.update((*table.partitions, *table.heirs))
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -57,6 +57,27 @@ def test_a_call_before_counts_once(alarm):
     assert alarm.wait(0.01) is False
 
 
+def test_no_call_is_lost(alarm):
+    """However busy the process is, and whenever it is called: none goes by unheard."""
+    stop, heard = threading.Event(), threading.Semaphore(0)
+
+    def sleep():
+        while not stop.is_set():
+            if alarm.wait(0.002):
+                heard.release()
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    for _ in range(50):
+        until = time.monotonic() + 0.004
+        while time.monotonic() < until:
+            pass  # holds the interpreter, as an event loop at work does
+        alarm.set()
+        assert heard.acquire(timeout=LONG)
+    stop.set()
+    sleeper.join()
+
+
 def test_nobody_calls(alarm):
     """It sleeps for as long as it wanted to."""
     assert woken_early(alarm, 0.05) == (False, False)

@@ -1,11 +1,13 @@
 """Users who are no accounts of this project: what a token says is all that there is of them."""
 
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import AnonymousUser, User
 from django.test import override_settings
+from rest_framework.authentication import BaseAuthentication
 from rest_framework_simplejwt.models import TokenUser
 from rest_framework_simplejwt.tokens import AccessToken
 
@@ -137,11 +139,81 @@ async def test_what_a_token_says_anew_counts():
         await until(client, [])
 
 
+@pytest.mark.parametrize("first", ["staff", "guest"])
+async def test_two_tokens_of_one_key_are_two(first):
+    """Who comes with a token that says less than another's of the same key sees less."""
+    other = await user_named("bo")
+    await write(other, "theirs")
+    clients = {
+        "staff": Client(Demultiplexer, headers=header(token_of("7", is_staff=True))),
+        "guest": Client(Demultiplexer, headers=header(token_of("7"))),
+    }
+    async with clients[first] as one:
+        await one.subscribe("note")
+        async with next(c for name, c in clients.items() if name != first) as another:
+            await another.subscribe("note")
+            await write(other, "more")
+            await until(clients["staff"], ["more", "theirs"])
+            assert texts(clients["guest"]) == []
+    async with Client(Demultiplexer, headers=header(token_of("7"))) as late:
+        await late.subscribe("note")
+        assert texts(late) == []
+
+
+class Principal:
+    """What a key opens, made anew for each look."""
+
+    is_authenticated = True
+    pk = "machine"
+    staff: ClassVar[bool] = False
+
+    def __init__(self):
+        self.is_staff = self.staff
+
+
+class Keys(BaseAuthentication):
+    def authenticate(self, request):
+        return Principal(), None
+
+
+async def test_rights_of_one_who_is_made_anew_for_each_look(monkeypatch):
+    """What his authentication class says of him by now counts, on open sockets, too."""
+    other = await user_named("bo")
+    await write(other, "theirs")
+    monkeypatch.setattr(Principal, "staff", True)
+    name = f"{Keys.__module__}.{Keys.__qualname__}"
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "AUTHENTICATION": [name]}):
+        async with Client(Demultiplexer, headers=header("any")) as client:
+            await client.subscribe("note")
+            assert texts(client) == ["theirs"]
+            monkeypatch.setattr(Principal, "staff", False)
+            await until(client, [])
+
+
+async def test_a_guest_with_a_key_is_not_the_account_of_that_key():
+    """Somebody who isn't logged in is nobody's account, whatever he is numbered."""
+    owner = await user_named("ana")
+    await write(owner, "mine")
+
+    class Guest:
+        is_authenticated = is_active = is_staff = False
+        pk = owner.pk
+
+    assert key_of(Guest()) != owner.pk
+    async with Client(Demultiplexer, user=owner) as client:
+        await client.subscribe("note")
+        async with Client(Demultiplexer, user=Guest()) as guest:
+            await guest.subscribe("note")
+            await write(owner, "more")
+            await until(client, ["mine", "more"])
+            assert "mine" not in str(guest.frames)
+
+
 async def test_a_token_that_expires_closes_its_sockets():
     """What can't be looked up can still end."""
-    token = token_of("7", lifetime=timedelta(seconds=1))
+    token = token_of("7", lifetime=timedelta(seconds=3))
     async with Client(Demultiplexer, headers=header(token)) as client:
-        await client.subscribe("account")
+        await client.send("account", "subscribe", request_id=1)
         while (message := await client.receive_output())["type"] != "websocket.close":
             pass
         assert message["code"] == 4401

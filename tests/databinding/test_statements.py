@@ -66,6 +66,13 @@ def test_the_same_statement_for_other_keys(statements):
     assert statements.rows(Named.objects.all(), many) is None
 
 
+def test_a_key_that_comes_twice(statements):
+    """It is left to Django, then and later; nothing is read for the wrong number of keys."""
+    Named.objects.create(code="a")
+    assert statements.rows(Named.objects.all(), ["a", "a"]) is None
+    assert statements.rows(Named.objects.all(), ["a", "b"]) is None
+
+
 class Hiding(models.QuerySet):
     def filter(self, *arguments, **conditions):
         return super().filter(*arguments, **conditions).exclude(name="hidden")

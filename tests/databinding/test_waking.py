@@ -1,5 +1,6 @@
 """SQLite's file wakes the relay: nobody has to look for other processes' commits."""
 
+import os
 import sqlite3
 
 import pytest
@@ -57,6 +58,29 @@ def test_whoever_wants_something_wakes_it(life):
     life.relay.alarm.set()
     nap(life)
     assert not life.grown
+
+
+def test_a_commit_that_came_with_a_call(life):
+    """What was written when it was called for something else is looked for at once, too."""
+    life.relay.alarm.watch(life.journal.files())
+    commit_elsewhere()
+    life.relay.alarm.set()
+    nap(life)
+    assert not life.grown
+    nap(life)
+    assert life.grown
+
+
+def test_the_files_are_those_that_sqlite_writes_to(life, tmp_path, monkeypatch):
+    """Whatever leads to the database: a link, say."""
+    link = tmp_path / "link.sqlite3"
+    link.symlink_to(connection.settings_dict["NAME"])
+    name, log = life.journal.files()
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(link))
+    assert life.journal.files() == (name, log)
+    assert os.path.exists(log)
+    connection.close()
 
 
 def test_files_that_tell_nothing_are_not_relied_on(life, monkeypatch):

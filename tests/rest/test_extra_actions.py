@@ -1,5 +1,7 @@
 """Custom actions of a binding's consumer, asked by REST."""
 
+import asyncio
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -40,6 +42,14 @@ class AccountConsumer(AccountBinding.consumer):
     def forget(self, **kwargs):
         """One that has no answer."""
         Account.objects.all().delete()
+
+    @action(detached=True)
+    async def wait(self, amount, **kwargs):
+        """One that a websocket's other frames don't wait for."""
+        await asyncio.sleep(0.01)
+        if amount < 0:
+            raise ValidationError({"amount": ["It goes on."]})
+        return {"waited": amount}, 200
 
     @action()
     def fail(self, **kwargs):
@@ -143,6 +153,13 @@ def test_actions_count_once(client, account, monkeypatch):
     answers = [post(client, f"account/{account.pk}/pay/", {"amount": 1}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert int(answers[2]["Retry-After"]) > 0
+
+
+def test_one_that_is_detached_is_waited_for(client):
+    """The answer is what it returns or raises at its end."""
+    assert post(client, "account/wait/", {"amount": 1}).json() == {"waited": 1}
+    answer = post(client, "account/wait/", {"amount": -1})
+    assert (answer.status_code, answer.json()) == (400, {"amount": ["It goes on."]})
 
 
 async def test_under_asgi(account):

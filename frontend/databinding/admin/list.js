@@ -9,6 +9,7 @@ const TIMES = 4;
 const RETRY = 3000;
 /** Where an applied list goes on (sessionStorage). */
 const PLACE = "live-admin-place";
+const APPLIED = "Applied: this is the list as it is now.";
 
 /**
  * @typedef {object} Answer  What the admin says of its rows now.
@@ -25,6 +26,8 @@ export class ChangeList {
   #form;
   #stream;
   #bar;
+  /** Somebody has just had it drawn anew; said until there is something else to say. */
+  #applied = false;
   /** @type {Map<string, Row>} */
   #rows = new Map();
   #order;
@@ -126,10 +129,11 @@ export class ChangeList {
     if (this.#answer === null) return;
     const rows = [...this.#rows.values()];
     const text = news(this.#order, this.#answer.page, rows);
+    if (text === "") return this.#bar.tell(this.#applied ? APPLIED : "");
     const drafts = this.#page.bound || rows.some((row) => row.drafts > 0);
     this.#apply.disabled = drafts;
     const first = drafts ? " Save or undo your edits to apply." : "";
-    this.#bar.tell(text && text + (first && `.${first}`), this.#apply);
+    this.#bar.tell(text + (first && `.${first}`), this.#apply);
   }
 
   /**
@@ -154,7 +158,8 @@ export class ChangeList {
     const place = said === null ? null : JSON.parse(said);
     if (place?.path !== location.pathname + location.search) return;
     window.scrollTo({ top: place.top, behavior: "instant" });
-    this.#bar.tell("Applied: this is the list as it is now.");
+    this.#applied = true;
+    this.#bar.tell(APPLIED);
     const table = document.querySelector("#result_list");
     if (table instanceof HTMLElement) {
       table.tabIndex = -1;
