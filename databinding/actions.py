@@ -110,9 +110,13 @@ class Actions:
         return key
 
     def retrieve(self, pk: Any) -> Answer:
+        return self._answer(self.row(pk))
+
+    def row(self, pk: Any) -> Model:
+        """The row itself, of which not all may be said in JSON, for whoever may retrieve it."""
         instance = self._visible(pk)
         self.permit("retrieve", self.binding.key(instance), instance)
-        return self._answer(instance)
+        return instance
 
     def listed(self, after: Any = None, limit: Any = None) -> list[Answer]:
         """The rows by primary key, after this one, so many at most."""
