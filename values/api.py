@@ -27,7 +27,7 @@ from databinding.refusals import as_api_exception
 from databinding.websockets import scope_of_page
 from values.models import Sample
 from values.samples.history import SOURCES, at, history, kept_since
-from values.samples.kinds import KINDS
+from values.samples.kinds import KINDS, finite
 from values.samples.moments import earliest, last_form, stood
 
 #: Points of one answer at most, of all its values together.
@@ -116,9 +116,9 @@ class HistorySerializer(serializers.Serializer):
             "step": past.step,
             "source": past.source,
             "time": [past.begin + at * past.step for at in range(len(past.buckets))],
-            "min": [bucket.least for bucket in past.buckets],
-            "max": [bucket.most for bucket in past.buckets],
-            "mean": [bucket.mean for bucket in past.buckets],
+            "min": [finite(bucket.least) for bucket in past.buckets],
+            "max": [finite(bucket.most) for bucket in past.buckets],
+            "mean": [finite(bucket.mean) for bucket in past.buckets],
             "last": [as_value(kind, bucket.last) for bucket in past.buckets],
             "count": [bucket.count for bucket in past.buckets],
         }
@@ -189,7 +189,8 @@ class AllSerializer(serializers.Serializer):
 
 
 def as_value(kind, value):
-    """As the stream sends it."""
+    """As the stream sends it; of what JSON can't say, which samples of old hold, nothing."""
+    value = finite(value)
     if value is None or kind in ("floatval", "textval"):
         return value
     return bool(value) if kind == "boolval" else int(value)
@@ -221,7 +222,7 @@ class PastView(APIView):
         actions = self.actions(request, stream)
         for key in keys:
             try:
-                actions.retrieve(key)
+                actions.row(key)
             except Http404:
                 last = last_form(stream, key)
                 if last is None or not _seen(actions, [last]):

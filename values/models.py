@@ -268,7 +268,10 @@ class Description(models.Model):
     about = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["kind", "key", "time"], name="description_of_value")]
+        indexes = [
+            models.Index(fields=["kind", "key", "time"], name="description_of_value"),
+            models.Index(fields=["kind", "name"], name="description_by_name"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}, {self.name} at {self.time:%Y-%m-%d %H:%M:%S}"

@@ -111,6 +111,20 @@ def test_the_future_and_a_silent_source_are_unknown(client):
     assert ask(client, row, **{"from": now - 60, "to": now, "points": 13})["last"][-1] == 4
 
 
+def test_a_silence_stays_unknown_after_the_value_was_deleted(client):
+    """While its source was silent nothing was known of a value that was deleted or let go since."""
+    now = time.time()
+    for forget in (lambda rows: rows.update(expected_interval=None), lambda rows: rows.delete()):
+        row = kept(FloatValue, [(now - 100, 3)])
+        rows = FloatValue.objects.filter(pk=row.pk)
+        rows.update(expected_interval=1, reported_at=timezone.now() - timedelta(seconds=40))
+        forget(rows)
+        past = ask(client, row, **{"from": now - 60, "to": now, "points": 7})
+        known = dict(zip(past["time"], past["mean"], strict=True))
+        assert {known[then] for then in known if then < now - 50} == {3}
+        assert {known[then] for then in known if now - 38 < then < now - 10} == {None}
+
+
 def test_kinds_are_answered_as_they_are_sent(client):
     """Integers are whole, a state's mean is the share of yes, a text has a last one alone."""
     begin = on_the_hour() - HOUR

@@ -1,11 +1,13 @@
 """All values as they stood at a moment: `/api/values/?at=…`."""
 
+import math
 import time
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from databinding import triggers
@@ -16,7 +18,15 @@ from values.bindings import (
     IntegerValueBinding,
     TextValueBinding,
 )
-from values.models import BooleanValue, Description, FloatValue, IntegerValue, Sample, TextValue
+from values.models import (
+    BooleanValue,
+    Description,
+    FloatValue,
+    IntegerValue,
+    Sample,
+    Summary,
+    TextValue,
+)
 from values.samples.history import at
 from values.samples.kinds import KINDS
 from values.samples.recording import catch_up
@@ -177,6 +187,93 @@ def test_a_silence_is_told(client):
     kept(row, [(begin + 80, 3)])  # by somebody's hand
     assert list(stood(client, begin + 75).values()) == [2]
     assert list(stood(client, begin + 90).values()) == [3]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"value": 9}, {"expected_interval": None}, {"expected_interval": 600}, None]
+)
+def test_a_silence_stays_unknown(client, fields):
+    """What a silent source didn't say isn't known later, whatever became of the value since."""
+    begin = time.time() - HOUR
+    row = since(kept(FloatValue, [(begin, 1)]), begin)
+    rows = FloatValue.objects.filter(pk=row.pk)
+    rows.update(expected_interval=5, reported_at=at(begin + 60))
+    since(row, begin)
+    if fields is None:
+        rows.delete()
+    else:
+        rows.update(**fields)
+    found = {
+        second: (one["data"]["value"], one["since"])
+        for second in (30, 300, 1800)
+        for one in ask(client, begin + second)["values"]
+    }
+    unknown = (None, pytest.approx(begin + 65, abs=0.002))
+    known = (1, pytest.approx(begin, abs=0.002))
+    assert found == {30: known, 300: unknown, 1800: unknown}
+
+
+def test_numbers_that_json_cannot_say_are_not_known(client):
+    """An infinite value or limit is told as one that isn't known, and hinders no other's answer."""
+    begin = on_the_hour() - HOUR
+    row = since(kept(FloatValue, [(begin, math.inf), (begin + 60, 1)]), begin)
+    FloatValue.objects.update(name="pump", maximum=math.inf, minimum=-math.inf, warn_high=5)
+    assert list(stood(client, begin + 30).values()) == [None]
+    (now,) = ask(client)["values"]
+    assert {"maximum", "minimum"}.isdisjoint(now["data"])
+    assert now["data"]["warn_high"] == 5
+    query = {"from": begin, "to": begin + 120, "points": 3}
+    past = client.get(f"/api/values/floatval/{row.pk}/history/", query).json()
+    assert [past[name] for name in ("min", "max", "mean", "last")] == [
+        [None, 1],
+        [None, 1],
+        [None, 1],
+        [None, 1],
+    ]
+    changes = client.get(f"/api/values/floatval/{row.pk}/changes/").json()["changes"]
+    assert [change["value"] for change in changes] == [1, None]
+
+
+@pytest.mark.sqlite
+def test_what_a_replace_removes_stands_no_longer(client):
+    """A row that REPLACE removes for its name ends there, though no trigger is told of it."""
+    with connection.cursor() as cursor:
+        moments = []
+        for sql in (
+            "REPLACE INTO values_floatvalue (name, value) VALUES ('pump', 1)",
+            "REPLACE INTO values_floatvalue (name, value) VALUES ('pump', 2)",
+            "INSERT INTO values_floatvalue (name, value) VALUES ('valve', 3)",
+            "UPDATE OR REPLACE values_floatvalue SET name = 'pump' WHERE name = 'valve'",
+        ):
+            cursor.execute(sql)
+            moments.append(moment())
+    found = [
+        [(one["data"]["name"], one["data"]["value"]) for one in ask(client, then)["values"]]
+        for then in moments
+    ]
+    assert found == [[("pump", 1)], [("pump", 2)], [("pump", 2), ("valve", 3)], [("pump", 3)]]
+    ends = Sample.objects.filter(kind="floatval", number=None).count()
+    assert (ends, Description.objects.filter(name=None).count()) == (2, 2)
+
+
+@pytest.mark.sqlite
+def test_a_replace_that_changes_nothing_is_not_described():
+    """A REPLACE that keeps key, name and limits is no description, whoever wrote the last one."""
+    row = FloatValue.objects.create(name="pump", maximum=0.5, unit="bar")
+
+    def replace(maximum):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "REPLACE INTO values_floatvalue (id, name, value, unit, maximum) "
+                "VALUES (%s, 'pump', 1, 'bar', %s)",
+                [row.pk, maximum],
+            )
+        return Description.objects.count()
+
+    assert replace(0.5) == 1
+    Description.objects.all().delete()
+    catch_up(sender=None, using="default")
+    assert [replace(maximum) for maximum in (0.5, 0.5, 0.75, 0.75)] == [1, 1, 2, 2]
 
 
 def test_summaries_tell_where_samples_are_forgotten(client):
@@ -356,6 +453,42 @@ def test_values_of_before_descriptions_have_been_there_since_their_first_sample(
     catch_up(sender=None, using="default")
     assert list(stood(client, begin + 1).values()) == [1]
     assert stood(client, begin - 1) == {}
+
+
+def test_values_of_before_descriptions_have_been_there_since_their_first_summary(client):
+    """Where samples are forgotten it stands since its first minute or hour, asked for once."""
+    begin = on_the_hour() - 5 * HOUR
+    rows = [kept(FloatValue, [(begin + 2 * HOUR, 1)]) for _ in range(3)]
+    for row, width, hours in ((rows[0], HOUR, 0), (rows[0], MINUTE, 1), (rows[1], MINUTE, 1)):
+        of_row = {"kind": "floatval", "key": row.pk, "width": width}
+        when = at(begin + hours * HOUR)
+        Summary.objects.create(**of_row, time=when, number=1, known=1, count=1)
+    Description.objects.all().delete()
+    catch_up(sender=None, using="default")
+    times = [Description.objects.get(key=row.pk).time for row in rows]
+    assert times == [at(begin + hours * HOUR) for hours in (0, 1, 2)]
+    with CaptureQueriesContext(connection) as queries:
+        catch_up(sender=None, using="default")
+    assert Description.objects.count() == 3
+    asked = [query["sql"] for query in queries]
+    assert any("values_description" in sql for sql in asked)
+    assert not any("values_summary" in sql for sql in asked)
+
+
+def test_a_row_with_an_infinite_limit_is_described():
+    """What has a limit that JSON can't say is described without it by migrate, and by signals."""
+    triggers.uninstall("default")
+    row = FloatValue.objects.create(name="pump", value=math.inf, maximum=math.inf, warn_high=5)
+    call_command("migrate", verbosity=0)
+    (about,) = Description.objects.filter(key=row.pk).values_list("about", flat=True)
+    assert ("maximum" in about, about["warn_high"]) == (False, 5)
+    catch_up(sender=None, using="default")
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        call_command("migrate", verbosity=0)
+        row.warn_high = 6
+        row.save()
+    call_command("migrate", verbosity=0)
+    assert [one.about["warn_high"] for one in Description.objects.order_by("id")] == [5, 6]
 
 
 def test_signals_describe_where_triggers_may_not(client):

@@ -1,5 +1,6 @@
 """Every change of a value is a sample, whatever wrote it; who did it is known where it can be."""
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,14 @@ from databinding import triggers
 from databinding.acting import acting
 from tests.databinding.clients import Client
 from tests.values.forms import hidden
-from values.models import BooleanValue, FloatValue, IntegerValue, Sample, TextValue
+from values.models import (
+    BooleanValue,
+    Description,
+    FloatValue,
+    IntegerValue,
+    Sample,
+    TextValue,
+)
 from values.samples.kinds import KINDS
 from values.samples.recording import catch_up
 
@@ -138,6 +146,110 @@ def test_a_silence_is_kept(row):
     assert abs(silent.time - before - timedelta(seconds=7)) < timedelta(milliseconds=2)
 
 
+def gone_silent(name="silent", **fields):
+    """A value whose source reported an hour ago, every 5 s until then."""
+    hour = timezone.now() - timedelta(hours=1)
+    row = IntegerValue.objects.create(name=name, value=1, expected_interval=5, **fields)
+    Sample.objects.filter(key=row.pk).update(time=hour)
+    IntegerValue.objects.filter(pk=row.pk).update(reported_at=hour)
+    row.refresh_from_db()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"value": 3}, [1, None, 3]),
+        ({"expected_interval": None}, [1, None, 1]),
+        ({"expected_interval": 7200}, [1, None, 1]),
+        ({"expected_interval": 6}, [1, None]),
+        ({"reported_at": None}, [1, None, 1]),
+        ({"name": "still silent"}, [1, None]),
+    ],
+)
+def test_a_silence_is_kept_before_the_row_forgets_it(row, fields, kept):
+    """Whatever is written while a source is silent, it was not known since its report was due."""
+    row = gone_silent()
+    IntegerValue.objects.filter(pk=row.pk).update(**fields)
+    assert past(row) == kept
+    silent = Sample.objects.get(key=row.pk, number=None)
+    due = row.reported_at + timedelta(seconds=5)
+    assert abs(silent.time - due) < timedelta(milliseconds=2)
+    catch_up(sender=None, using="default")
+    assert past(row) == kept
+
+
+def test_what_was_deleted_had_been_silent(row):
+    """Of a value that was deleted nothing is known since its source fell silent."""
+    row = gone_silent()
+    IntegerValue.objects.filter(pk=row.pk).delete()
+    assert past(row) == [1, None, None]
+    first, last = Sample.objects.filter(key=row.pk, number=None).order_by("time")
+    assert last.time - first.time > timedelta(minutes=59)
+
+
+def test_a_silence_is_told_once(row):
+    """What somebody sets while a source is silent is known, and the silence ends there."""
+    row = gone_silent()
+    rows = IntegerValue.objects.filter(pk=row.pk)
+    for value in (3, 4):
+        rows.update(value=value)
+    rows.update(reported_at=timezone.now())
+    rows.delete()
+    assert past(row) == [1, None, 3, 4, 4, None]
+
+
+def test_nobody_is_the_author_of_a_silence(row):
+    """Who sets a value whose source was silent has done that alone."""
+    row = gone_silent()
+    with acting(User(username="ana")):
+        IntegerValue.objects.filter(pk=row.pk).update(value=3)
+    assert (past(row), authors(row)) == ([1, None, 3], ["", "", "ana"])
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, 1e300])
+def test_an_interval_may_be_any_number(row, number):
+    """A value whose reports are expected after ages, or never, can be written."""
+    row = gone_silent()
+    rows = IntegerValue.objects.filter(pk=row.pk)
+    rows.update(expected_interval=number)
+    rows.update(value=2)
+    rows.update(reported_at=timezone.now())
+    rows.delete()
+    assert past(row) == [1, None, 1, 2, None]
+
+
+# Numbers that are none
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf])
+def test_nothing_is_known_of_what_is_not_finite(row, number):
+    """An infinity, which JSON can't say, is written like any other value, and isn't known."""
+    row = FloatValue.objects.create(name="pump", value=number)
+    FloatValue.objects.update(value=1)
+    FloatValue.objects.update(value=number)
+    assert past(row, "floatval") == [None, 1, None]
+    catch_up(sender=None, using="default")
+    assert past(row, "floatval") == [None, 1, None]
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        call_command("migrate", verbosity=0)
+        for row.value in (2, number):
+            row.save()
+    call_command("migrate", verbosity=0)
+    assert past(row, "floatval") == [None, 1, None, 2, None]
+
+
+@pytest.mark.postgresql
+def test_nothing_is_known_of_nan(row):
+    """NaN, which SQLite doesn't store, is as little known."""
+    row = FloatValue.objects.create(name="pump", value=math.nan, maximum=math.nan)
+    FloatValue.objects.update(value=1)
+    FloatValue.objects.update(value=math.nan)
+    catch_up(sender=None, using="default")
+    assert past(row, "floatval") == [None, 1, None]
+    assert "maximum" not in Description.objects.get(kind="floatval", key=row.pk).about
+
+
 # Who
 
 
@@ -217,3 +329,24 @@ def test_signals_write_samples_where_triggers_may_not(row):
     call_command("migrate", verbosity=0)
     assert (past(row), authors(row)) == ([1, 2, None], ["", "ana", ""])
     assert past(number, "floatval") == [0.5]
+
+
+def test_signals_keep_a_silence(row):
+    """With CAPTURE = "signals" a silence is kept, too, before the row forgets it."""
+    with override_settings(DATABINDING={"CAPTURE": "signals"}):
+        call_command("migrate", verbosity=0)
+        # By the interval until when reports were expected, what is written, and what is known then.
+        kept = {"value": [1, None, 3], "interval": [1, None, 1], "name": [1, None]}
+        rows = {what: gone_silent(what) for what in (*kept, "report", "deletion")}
+        rows["value"].value = 3
+        rows["interval"].expected_interval = None
+        rows["name"].name = "renamed"
+        rows["report"].reported_at = timezone.now()
+        for what in (*kept, "report"):
+            rows[what].save()
+        key = rows["deletion"].pk
+        rows["deletion"].delete()
+        rows["deletion"].pk = key
+    call_command("migrate", verbosity=0)
+    kept |= {"report": [1, None, 1], "deletion": [1, None, None]}
+    assert {what: past(row) for what, row in rows.items()} == kept

@@ -9,8 +9,11 @@ What comes without a user is nobody's: programs, commands, shells, SQL. So is, o
 that is created outside of a transaction, and what another table's triggers do to values.
 """
 
+from datetime import timedelta
+
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from databinding.acting import acting_user
 from values.models import Sample
@@ -64,9 +67,12 @@ def _by_setting(connection, who, execute):
 
 def _afterwards(connection, who, execute):
     samples = Sample.objects.using(connection.alias)
+    began = timezone.now()
     newest = samples.aggregate(Max("id"))["id__max"] or 0
     result = execute()
-    samples.filter(id__gt=newest, who="").update(who=who)
+    # That a source had been silent is nobody's doing; SQLite's clock is of milliseconds.
+    written = {"id__gt": newest, "time__gte": began - timedelta(milliseconds=2)}
+    samples.filter(who="", **written).update(who=who)
     return result
 
 

@@ -15,8 +15,8 @@ from django.db.models import OuterRef, Subquery
 
 from values.models import Sample, SummarisedUntil, Summary
 from values.samples.kinds import KINDS
+from values.samples.silence import due
 from values.samples.spans import Item, add_up, change, held, step_for, without_holes
-from values.samples.triggers import PATIENCE
 
 MINUTE, HOUR = 60, 3600
 #: Samples that one answer is made of; of more than that, summaries are.
@@ -140,9 +140,11 @@ def silent(kind, keys, now):
     )
     found = {}
     for pk, interval, reported in rows.values_list("pk", "expected_interval", "reported_at"):
-        if now - reported.timestamp() > PATIENCE * interval:
-            found[pk] = reported.timestamp() + interval
-    newest = Sample.objects.filter(kind=kind, key=OuterRef("pk")).order_by("-time").values("time")
+        if (until := due(reported, interval, now)) is not None:
+            found[pk] = until
+    # One that says nothing is of the silence itself.
+    said = Sample.objects.filter(kind=kind, key=OuterRef("pk")).exclude(number=None, text=None)
+    newest = said.order_by("-time").values("time")
     set_last = KINDS[kind].objects.filter(pk__in=found).annotate(time=Subquery(newest[:1]))
     for pk, last in set_last.values_list("pk", "time"):
         if last is not None and last.timestamp() > found[pk]:

@@ -1,5 +1,9 @@
 """Which models have a past, by the streams that their values are seen on; what describes them."""
 
+import math
+
+from django.db.models import FloatField
+
 from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
 
 KINDS = {
@@ -16,7 +20,20 @@ def described_by(model):
     return [field.column for field in model._meta.concrete_fields if field.name not in other]
 
 
+def floats_of(model):
+    """Columns that may hold an infinity or NaN, which JSON can't say."""
+    return {one.column for one in model._meta.concrete_fields if isinstance(one, FloatField)}
+
+
+def finite(value):
+    """None for an infinity and NaN; anything else as it is."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def description(row):
-    """What a row says of its value besides, as the triggers keep it: but what it leaves open."""
-    found = {column: getattr(row, column) for column in described_by(type(row))}
+    """What a row says of its value besides, as the triggers keep it: but what it leaves open.
+
+    Limits that no JSON can say are left open, too.
+    """
+    found = {column: finite(getattr(row, column)) for column in described_by(type(row))}
     return {column: value for column, value in found.items() if value is not None}

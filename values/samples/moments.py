@@ -82,7 +82,8 @@ def _stood(descriptions, seconds, now):
             value = kept.number if kept.text is None else kept.text
             since = kept.time.timestamp() + getattr(kept, "width", 0)
         end = until.get((row.kind, row.key))
-        if end is not None and end < seconds:
+        # Samples may tell of the silence already, and since when.
+        if end is not None and end < seconds and (value is not None or since is None):
             value, since = None, end
         found.append(Stood(row.kind, row.key, row.name, row.about, value, since))
     return found

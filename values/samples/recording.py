@@ -5,6 +5,8 @@ is no sample. `catch_up`, after every ``migrate``, makes good what is still to b
 differs from its last sample gets one, and so does what differs from its last description.
 """
 
+from datetime import datetime, timedelta
+
 from django.db import connections, router, transaction
 from django.db.models import Exists, OuterRef, Subquery
 from django.utils import timezone
@@ -12,14 +14,17 @@ from django.utils import timezone
 from databinding.acting import acting_user
 from databinding.conf import settings
 from values.models import Description, Sample, Summary
-from values.samples.kinds import KINDS, description
+from values.samples.history import HOUR, MINUTE
+from values.samples.kinds import KINDS, description, finite
+from values.samples.silence import due
 
 _KIND = {model: kind for kind, model in KINDS.items()}
 
 
 def sample_of(kind, key, value, **fields):
-    """`value` None: from now on nothing is known."""
+    """`value` None, or no finite number: from now on nothing is known."""
     text = kind == "textval"
+    value = finite(value)
     return Sample(
         kind=kind,
         key=key,
@@ -39,22 +44,54 @@ def _newest(model, kind, key):
     return model.objects.filter(kind=kind, key=key).order_by("-time", "-id")
 
 
+def about_to_write(sender, instance, using, **kwargs):
+    """Receiver of `pre_save` and `pre_delete`: keeps a silence before the row forgets it."""
+    if settings.CAPTURE != "signals":
+        return
+    stored = sender.objects.using(using).filter(pk=instance.pk).first()
+    if stored is None:
+        return
+    until = timezone.now()
+    # A report says itself when it was.
+    if isinstance(instance.reported_at, datetime) and instance.reported_at != stored.reported_at:
+        until = instance.reported_at
+    if due(stored.reported_at, stored.expected_interval, until.timestamp()) is None:
+        return
+    since = stored.reported_at + timedelta(seconds=stored.expected_interval)
+    kind = _KIND[sender]
+    # Nobody has set it since, nor is that silence told.
+    if not newest(kind, instance.pk).using(using).filter(time__gte=since).exists():
+        unknown = sample_of(kind, instance.pk, None)
+        unknown.time = since
+        unknown.save(using=using)
+
+
 def saved(sender, instance, using, **kwargs):
     """Receiver of `post_save`."""
     if settings.CAPTURE != "signals":
         return
     kind = _KIND[sender]
-    last = newest(kind, instance.pk).using(using).first()
-    # As it was stored: what was assigned may be an expression, or not quite a number.
-    value = sender.objects.using(using).filter(pk=instance.pk).values_list("value", flat=True)
-    for found in value:
-        sample = sample_of(kind, instance.pk, found, who=_who())
-        if last is None or (last.number, last.text) != (sample.number, sample.text):
-            sample.save(using=using)
+    samples = newest(kind, instance.pk).using(using)
+    last = samples.first()
+    known = samples.exclude(number=None, text=None).first()
     said = _newest(Description, kind, instance.pk).using(using).first()
+    # As it was stored: what was assigned may be an expression, or not quite a number.
     for row in sender.objects.using(using).filter(pk=instance.pk):
+        sample = sample_of(kind, row.pk, row.value, who=_who())
+        # Nobody has set it, and its source is still silent, of which the last sample tells.
+        silent = _same(known, sample) and _silent(row)
+        if not _same(last, sample) and not silent:
+            sample.save(using=using)
         if said is None or (said.name, said.about) != (row.name, description(row)):
             _described(kind, row).save(using=using)
+
+
+def _same(sample, other):
+    return sample is not None and (sample.number, sample.text) == (other.number, other.text)
+
+
+def _silent(row):
+    return due(row.reported_at, row.expected_interval, timezone.now().timestamp()) is not None
 
 
 def deleted(sender, instance, using, **kwargs):
@@ -84,20 +121,30 @@ def catch_up(sender, using, **kwargs):
     for kind, model in KINDS.items():
         if router.db_for_write(model) != using or not router.allow_migrate_model(using, Sample):
             continue
-        last = newest(kind, OuterRef("pk")).using(using)
-        rows = model.objects.using(using).annotate(
-            number=Subquery(last.values("number")[:1]), text=Subquery(last.values("text")[:1])
-        )
-        missing = (
-            sample_of(kind, row.pk, row.value)
-            for row in rows.order_by("pk").iterator(chunk_size=2_000)
-            if row.value != (row.text if kind == "textval" else row.number)
-        )
         # In one transaction, as poolers of transactions want it of whoever reads by a cursor.
         with transaction.atomic(using=using):
-            Sample.objects.using(using).bulk_create(missing, batch_size=500)
+            Sample.objects.using(using).bulk_create(_missing(kind, using), batch_size=500)
             for rows in (_undescribed(kind, using), _gone(kind, using)):
                 Description.objects.using(using).bulk_create(rows, batch_size=500)
+
+
+def _missing(kind, using):
+    """Samples of the values that differ from their last one."""
+    last = newest(kind, OuterRef("pk")).using(using)
+    rows = (
+        KINDS[kind]
+        .objects.using(using)
+        .annotate(
+            sampled=Exists(last),
+            number=Subquery(last.values("number")[:1]),
+            text=Subquery(last.values("text")[:1]),
+        )
+    )
+    for row in rows.order_by("pk").iterator(chunk_size=2_000):
+        sample = sample_of(kind, row.pk, row.value)
+        told = row.sampled and row.number is None and row.text is None and _silent(row)
+        if (row.number, row.text) != (sample.number, sample.text) and not told:
+            yield sample
 
 
 def _undescribed(kind, using):
@@ -105,14 +152,7 @@ def _undescribed(kind, using):
 
     Who has none yet was there since its first sample, as far as anything tells.
     """
-    of_value = {"kind": kind, "key": OuterRef("pk")}
     last = _newest(Description, kind, OuterRef("pk")).using(using)
-    first = {
-        name: Subquery(
-            model.objects.using(using).filter(**of_value).order_by("time").values("time")[:1]
-        )
-        for name, model in (("first_sample", Sample), ("first_summary", Summary))
-    }
     rows = (
         KINDS[kind]
         .objects.using(using)
@@ -120,13 +160,36 @@ def _undescribed(kind, using):
             described=Exists(last),
             said=Subquery(last.values("name")[:1]),
             said_about=Subquery(last.values("about")[:1]),
-            **first,
         )
     )
+    new = []
     for row in rows.order_by("pk").iterator(chunk_size=2_000):
-        if (row.said, row.said_about) != (row.name, description(row)):
-            times = [] if row.described else [row.first_sample, row.first_summary]
-            yield _described(kind, row, min(filter(None, times), default=None))
+        if not row.described:
+            new.append(row)
+        elif (row.said, row.said_about) != (row.name, description(row)):
+            yield _described(kind, row)
+    for begin in range(0, len(new), 500):
+        some = new[begin : begin + 500]
+        since = _first_times(kind, [row.pk for row in some], using)
+        for row in some:
+            yield _described(kind, row, since[row.pk])
+
+
+def _first_times(kind, keys, using):
+    """Since when anything is kept of these values, by their keys; None: nothing is."""
+
+    def first(model, **which):
+        rows = model.objects.using(using).filter(kind=kind, key=OuterRef("pk"), **which)
+        return Subquery(rows.order_by("time").values("time")[:1])
+
+    # By width: the index of summaries has it before the time.
+    firsts = [first(Sample), first(Summary, width=MINUTE), first(Summary, width=HOUR)]
+    names = ("sample", "minute", "hour")
+    rows = KINDS[kind].objects.using(using).filter(pk__in=keys)
+    rows = rows.annotate(**dict(zip(names, firsts, strict=True)))
+    return {
+        pk: min(filter(None, times), default=None) for pk, *times in rows.values_list("pk", *names)
+    }
 
 
 def _gone(kind, using):
