@@ -433,12 +433,13 @@ export class Tile {
   }
 
   /**
-   * Ids tie the controls to the name, so that a screen reader says which value they belong to.
+   * Ids tie the controls to the name, so that a screen reader says which value they belong to. Behind a tile of the past
+   * the live one stands on the same page.
    *
    * @param {ReturnType<Tile["build"]>} parts
    */
   #label({ element, name, value, unit, input, noteText }) {
-    const id = `value-${this.kind}-${this.pk}`;
+    const id = `${this.#events.frozen ? "past" : "value"}-${this.kind}-${this.pk}`;
     name.id = `${id}-name`;
     value.id = id;
     unit.id = `${id}-unit`;

@@ -12,7 +12,7 @@
  * @property {import("./status.js").Status} status
  * @property {import("./pins.js").Pins} pins
  */
-import { write } from "./address.js";
+import { parameters, write } from "./address.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
 import { formatMoment, formatNumber } from "./format.js";
@@ -108,7 +108,10 @@ export class Travel {
   /** Back to live, which was there all along. @param {string} [words] */
   leave(words = "Live again.") {
     if (!this.#active) return;
-    if (this.#addressing !== 0) this.#address(); // where the browser's way back leads to
+    // Where the browser's way back leads to; unless somebody has just gone it.
+    if (this.#addressing !== 0 && parameters().has("at")) this.#address();
+    window.clearTimeout(this.#addressing);
+    this.#addressing = 0;
     this.#active = false;
     this.#pause();
     window.clearTimeout(this.#settling);

@@ -138,6 +138,44 @@ async def test_by_keys_from_step_to_step(start_server, open_page, begin):
     await expect(page.locator("#past-grid")).to_be_hidden()
 
 
+#: Move the slider as a hand does, and at once leave: by the browser's Back, or by a button.
+MOVED = """(leave) => {
+  const slider = document.querySelector("#travel .slider");
+  slider.value = Number(slider.value) - 60;
+  slider.dispatchEvent(new Event("input"));
+  const before = history.length;
+  if (leave === "back") history.back();
+  else document.querySelector(leave).click();
+  return before;
+}"""
+
+
+async def test_back_out_of_the_past(start_server, open_page, begin):
+    """Back leads to the live page at once, and leaves the browser's way on into the past."""
+    server = start_server()
+    page = await open_page(server.url, **ENGLISH)
+    await page.locator("#past").click()
+    await expect(value(page, "pump.pressure")).to_have_text("9.00")
+    before = await page.evaluate(MOVED, "back")
+    await expect(page.locator("#past-grid")).to_be_hidden()
+    await expect(page).to_have_url(f"{server.url}/")
+    assert await page.evaluate("history.length") == before
+    await page.go_forward()
+    await expect(page.locator("#past-grid")).to_be_visible()
+
+
+async def test_out_of_the_past_in_one_step(start_server, open_page, begin):
+    """Each button that leads out of the past makes one step of the browser's way back."""
+    page = await open_page(start_server().url, **ENGLISH)
+    for button in ("#past", "#travel .live"):
+        await page.locator("#past").click()
+        await expect(value(page, "pump.pressure")).to_have_text("9.00")
+        before = await page.evaluate(MOVED, button)
+        await expect(page.locator("#past-grid")).to_be_hidden()
+        await expect(page.locator("#past")).to_have_attribute("aria-pressed", "false")
+        assert await page.evaluate("history.length") == before + 1
+
+
 async def test_playing_ends_in_the_present(start_server, open_page, begin):
     """Played fast, every value goes through its past, and the page is live when it gets there."""
     server = start_server()
@@ -181,6 +219,8 @@ async def test_nothing_is_edited_there(start_server, open_page, admin_user, begi
     page = await open_page(f"{server.url}/?at={address(begin + 90)}", user=admin_user, **ENGLISH)
     button = value(page, "pump.pressure")
     await expect(button).to_have_attribute("aria-disabled", "true")
+    # It is named by what it shows, not by the live value behind it.
+    await expect(button).to_have_accessible_name("pump.pressure 2.00 bar")
     await button.click(force=True)
     await expect(page.locator("#travel .problem")).to_contain_text("can't be edited")
     await expect(then(page, "pump.pressure").locator(".editor")).to_be_hidden()
