@@ -34,8 +34,8 @@ export class Grid {
   #dirty = new Set();
   #scheduled = false;
   #unarranged = true;
-  /** They have other sizes now: they need other places, whatever goes on. */
-  #resized = false;
+  /** They have other sizes now, or somebody moves one: they need other places, whatever goes on. */
+  #displaced = false;
   /** What is in sight has changed: others have to stand on the page. */
   #unmounted = true;
   /** One stands there out of sight, as somebody works on it. */
@@ -137,6 +137,12 @@ export class Grid {
     this.#unarranged = true;
     this.#measure();
     this.#schedule();
+  }
+
+  /** Somebody has moved one of them: it is seen where it is now, whatever goes on. */
+  rearrange() {
+    this.#displaced = true;
+    this.arrange({});
   }
 
   /** @param {Tile} tile  It is pinned now, or is no longer. */
@@ -339,7 +345,7 @@ export class Grid {
     this.#scheduled = false;
     const now = Date.now();
     for (const tile of this.#dirty) if (tile.gone && !tile.busy) this.#remove(tile);
-    if (this.#resized || (this.#unarranged && !this.#paused)) this.#arrange();
+    if (this.#displaced || (this.#unarranged && !this.#paused)) this.#arrange();
     if (this.#unmounted || this.#held) this.#mount();
     let later = false;
     for (const tile of this.#dirty) {
@@ -368,13 +374,13 @@ export class Grid {
 
   /** Give each its place; one that somebody works on keeps its own until they let go. */
   #arrange() {
-    if (!this.#resized && [...this.tiles.values()].some((tile) => tile.busy && tile.edit.state === "editing" && this.#places.length > 0)) {
+    if (!this.#displaced && [...this.tiles.values()].some((tile) => tile.busy && tile.edit.state === "editing" && this.#places.length > 0)) {
       // Where somebody types nothing moves, but what is new is shown behind the last.
       const known = new Set(this.#places.map(({ tile }) => tile));
       const fresh = [...this.tiles.values()].filter((tile) => !known.has(tile));
       if (fresh.length === 0) return;
     }
-    this.#unarranged = this.#resized = false;
+    this.#unarranged = this.#displaced = false;
     this.#unmounted = true;
     const tiles = [...this.tiles.values()].map((tile) => ({ tile, id: tile.id, data: tile.data, pinned: tile.pinned, rank: this.#ranks.get(tile) ?? 0 }));
     const sections = arrange(tiles, this.#arrangement);
@@ -497,7 +503,7 @@ export class Grid {
     const width = (available - (columns - 1) * (columns > 1 ? GAP : 0)) / columns;
     if (this.#size.width !== width || this.#size.height !== height || this.#size.columns !== columns) {
       this.#size = { width, height, columns };
-      this.#unarranged = this.#resized = true;
+      this.#unarranged = this.#displaced = true;
       this.#schedule();
     }
     this.#look();

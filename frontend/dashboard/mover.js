@@ -53,7 +53,7 @@ export class Mover {
    */
   #move(tile, target) {
     this.#order.set(moved(this.#grid.order, tile.id, target.id));
-    this.#grid.arrange({});
+    this.#grid.rearrange();
   }
 
   /** @param {Tile} tile @returns {string} where it is by now */
@@ -197,7 +197,7 @@ export class Mover {
   /** @param {Moving} moving */
   #undo({ tile, before }) {
     this.#order.set(before);
-    this.#grid.arrange({});
+    this.#grid.rearrange();
     announce(`${tile.data.name} is back where it was.`);
   }
 }

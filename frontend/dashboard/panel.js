@@ -57,6 +57,9 @@ export class Panel {
   #at = null;
   /** Up to when its past is shown. @type {number | null} */
   #pastOf = null;
+  #numbers = /** @type {HTMLDetailsElement} */ (find(this.#panel, ".numbers"));
+  /** The past that came last, and how its numbers are written. @type {{past: import("./past.js").Past, shown: (value: number | null) => string} | null} */
+  #latest = null;
 
   /**
    * @param {import("./grid.js").Grid} grid
@@ -79,6 +82,7 @@ export class Panel {
       if (compare.open) void this.#compare(charts);
     });
     if (parameters().has("with")) compare.open = true;
+    this.#numbers.addEventListener("toggle", () => this.#drawTable());
     find(this.#panel, ".close").addEventListener("click", () => this.close());
     find(this.#panel, ".previous").addEventListener("click", () => this.#step(-1));
     find(this.#panel, ".next").addEventListener("click", () => this.#step(1));
@@ -197,6 +201,7 @@ export class Panel {
     this.#chart.clear();
     this.#list.replaceChildren();
     this.#oldest = null;
+    this.#latest = null;
     if (tile === null) return;
     // Those of another value are nothing to be read meanwhile.
     this.#panel.dataset.numbers = "awaited";
@@ -332,16 +337,14 @@ export class Panel {
     setText(find(this.#panel, ".mean"), state ? (mean === null ? "–" : `${Math.round(mean * 100)} % yes`) : shown(mean));
     setText(find(this.#panel, ".most"), state ? "–" : exact(most));
     setText(find(this.#panel, ".count"), formatNumber(past.count.reduce((sum, count) => sum + count, 0)));
-    const details = /** @type {HTMLDetailsElement} */ (find(this.#panel, ".numbers"));
-    if (!details.open) return void details.addEventListener("toggle", () => this.#drawTable(past, shown), { once: true });
-    this.#drawTable(past, shown);
+    this.#latest = { past, shown };
+    this.#drawTable();
   }
 
-  /**
-   * @param {import("./past.js").Past} past
-   * @param {(value: number | null) => string} shown
-   */
-  #drawTable(past, shown) {
+  /** What is read one by one is drawn for who reads it. */
+  #drawTable() {
+    if (!this.#numbers.open || this.#latest === null) return;
+    const { past, shown } = this.#latest;
     const rows = [];
     // The newest first, and of a gap one line.
     for (let at = past.time.length - 1; at >= 0; at--) {

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.acceptance.axe import violations
-from tests.acceptance.dashboard import standing, tab_to, tile
+from tests.acceptance.dashboard import open_editor, standing, tab_to, tile
 from tests.values.past import kept
 from values.models import FloatValue, IntegerValue, Sample, TextValue
 
@@ -32,6 +32,15 @@ async def order(page, *expected):
 
 def grip(page, name):
     return tile(page, name).get_by_role("button", name=f"Move {name}")
+
+
+async def hold(page, name, target):
+    """Take hold of its grip, and be over another one."""
+    await grip(page, name).hover()
+    await page.mouse.down()
+    box = await tile(page, target).bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await page.mouse.move(*middle, steps=4)
 
 
 async def test_an_own_order_by_keys(start_server, open_page, five):
@@ -75,26 +84,42 @@ async def test_an_own_order_by_dragging(start_server, open_page, five, view):
     server = start_server()
     page = await open_page(f"{server.url}/?sort=own&view={view}&groups=off", **ENGLISH)
     await order(page, "fan.a", "fan.b", "fan.c", "pump.a", "pump.b")
-
-    async def hold(name, target):
-        """Take hold of its grip, and be over another one."""
-        await grip(page, name).hover()
-        await page.mouse.down()
-        box = await tile(page, target).bounding_box()
-        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        await page.mouse.move(*middle, steps=4)
-
-    await hold("fan.a", "pump.a")
+    await hold(page, "fan.a", "pump.a")
     await order(page, "fan.b", "fan.c", "pump.a", "fan.a", "pump.b")
     await page.mouse.up()
     await expect(page.locator("#announcer")).to_contain_text("fan.a stays there.")
     await page.reload()
     await order(page, "fan.b", "fan.c", "pump.a", "fan.a", "pump.b")
-    await hold("pump.b", "fan.b")
+    await hold(page, "pump.b", "fan.b")
     await order(page, "pump.b", "fan.b", "fan.c", "pump.a", "fan.a")
     await page.keyboard.press("Escape")
     await page.mouse.up()
     await order(page, "fan.b", "fan.c", "pump.a", "fan.a", "pump.b")
+
+
+@pytest.mark.parametrize("meanwhile", ["paused", "edited"])
+async def test_an_own_order_while_nothing_else_moves(
+    start_server, open_page, five, admin_user, meanwhile
+):
+    """On a paused page, and beside an open editor, a value goes where it is moved, at each step."""
+    page = await open_page(f"{start_server().url}/?sort=own", user=admin_user, **ENGLISH)
+    await standing(page, "live")
+    if meanwhile == "paused":
+        await page.locator("#pause").click()
+    else:
+        await open_editor(page, "pump.b")
+    await hold(page, "fan.a", "fan.c")
+    await order(page, "fan.b", "fan.c", "fan.a", "pump.a", "pump.b")
+    await page.mouse.up()
+    await expect(page.locator("#announcer")).to_contain_text("Position 3 of 3 in fan.")
+    await grip(page, "fan.a").press("Enter")
+    await page.keyboard.press("ArrowLeft")
+    await order(page, "fan.b", "fan.a", "fan.c", "pump.a", "pump.b")
+    await page.keyboard.press("ArrowLeft")
+    await order(page, "fan.a", "fan.b", "fan.c", "pump.a", "pump.b")
+    await page.keyboard.press("Escape")
+    await order(page, "fan.b", "fan.c", "fan.a", "pump.a", "pump.b")
+    await expect(page.locator("#grid .editor:visible")).to_have_count(int(meanwhile == "edited"))
 
 
 async def test_an_own_order_by_two_clicks(start_server, open_page, five):
@@ -172,6 +197,31 @@ async def test_a_chart_is_zoomed_in_and_out(start_server, open_page, pasts):
     await chart.locator(".u-over").dblclick()
     await expect(page).to_have_url(f"{address}&range=15m")
     await expect(reset).to_be_hidden()
+
+
+#: Counts who waits for the numbers to be opened.
+COUNTED = """
+const add = EventTarget.prototype.addEventListener;
+window.waiting = 0;
+EventTarget.prototype.addEventListener = function (type, ...rest) {
+  if (type === "toggle" && this.matches(".numbers")) window.waiting++;
+  return add.call(this, type, ...rest);
+};
+"""
+
+
+async def test_pasts_that_nobody_reads_are_not_kept(start_server, open_page, pasts):
+    """Numbers that stay closed keep no past but the newest, which is there once they are opened."""
+    floats = f"floatval/{pasts[0].pk}"
+    url = f"{start_server().url}/?value={floats}&range=15m"
+    page = await open_page(url, prepare=lambda page: page.add_init_script(COUNTED), **ENGLISH)
+    await expect(page.locator("#chart canvas")).to_be_visible()
+    for name in ("1h", "6h", "24h"):
+        async with page.expect_response(f"**/{floats}/history/?*"):
+            await page.get_by_role("button", name=name, exact=True).click()
+    await page.get_by_text("As numbers").click()
+    await expect(page.locator("#panel tbody tr")).not_to_have_count(0)
+    assert await page.evaluate("window.waiting") == 1
 
 
 async def test_charts_share_one_cursor(start_server, open_page, pasts):
