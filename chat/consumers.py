@@ -37,19 +37,19 @@ class Demultiplexer(WebSocketDemultiplexer):
 
     def connection_groups(self, label):
         room = self.scope["room"] = Room.objects.at(label) or self.opened(label)
-        return [f"room-{room.pk}"] if room else []
+        return [f"room-{room.pk}"]
 
     def opened(self, label):
-        """The room of a label that has none yet; None: too many were opened from there."""
+        """The room of a label that has none yet. Raises `TooOften`."""
+        opening = Opening()
         asked = AskedRequest(self.scope, self.scope.get("user"), "open")
-        if Opening().allow_request(asked, AskedView(MessageBinding, "open", {})):
-            return Room.objects.visit(label)
+        if not opening.allow_request(asked, AskedView(MessageBinding, "open", {})):
+            raise TooOften(opening.wait(), opening.detail)
+        return Room.objects.visit(label)
 
 
 def room_of(consumer):
     """The room of the connection's route, whatever its client says."""
-    if consumer.scope["room"] is None:
-        raise TooOften(detail=Opening.detail)
     room = Room.objects.filter(pk=consumer.scope["room"].pk).first()
     if room is None:
         raise NotFound("This room was closed. Reload the page to open it anew.")

@@ -119,7 +119,7 @@ class WebSocketDemultiplexer(AsyncConsumer):
         """The groups that this connection is in. The server says so, never the client.
 
         `scope` is set. May be async, and may take the route's keyword arguments. A sync one
-        runs in a thread.
+        runs in a thread. A `Throttled` turns the client away for a while.
         """
         return []
 
@@ -144,6 +144,10 @@ class WebSocketDemultiplexer(AsyncConsumer):
                 await self._visit(receive, send)
         except (exceptions.AuthenticationFailed, exceptions.NotAuthenticated) as refused:
             await _turn_away(scope, send, FrameError(401, refused.detail), CloseCode.SESSION_OVER)
+        except exceptions.Throttled as throttled:
+            wait = getattr(throttled, "wait", None)  # Unknown to its stubs.
+            error = FrameError(429, throttled.detail, retry_after=wait)
+            await _turn_away(scope, send, error, CloseCode.TOO_FAST)
         except Crowded as crowded:
             running_hub().tally.limits[crowded.whose] += 1
             await _turn_away(scope, send, FrameError(429, str(crowded)), CloseCode.TOO_FAST)
@@ -169,12 +173,14 @@ class WebSocketDemultiplexer(AsyncConsumer):
             await session.close()
 
     async def groups(self) -> frozenset[str]:
-        """What `connection_groups` says. Where that raises, the server program logs it."""
+        """What `connection_groups` says. Raises `Throttled`; what else that raises is logged."""
         ask = self._asking_groups()
         try:
             if inspect.iscoroutinefunction(self.connection_groups):
                 return self._named(await ask())
             return self._named(await in_database(ask)())
+        except exceptions.Throttled:
+            raise
         except Exception as error:
             raise (error if settings.DEBUG else outlined(error)) from None
 
@@ -188,7 +194,10 @@ class WebSocketDemultiplexer(AsyncConsumer):
             except Crowded as crowded:
                 running_hub().tally.limits[crowded.whose] += 1
                 raise Closed(CloseCode.TOO_FAST) from None
-        return await self.groups()
+        try:
+            return await self.groups()
+        except exceptions.Throttled:
+            raise Closed(CloseCode.TOO_FAST) from None
 
     async def _identify(self) -> None:
         """Let the scope know whom its headers authenticate."""

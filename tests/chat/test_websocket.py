@@ -27,11 +27,15 @@ def nobody_was_too_fast():
     cache.clear()
 
 
+def visit(label, **scope):
+    """A connection to a room."""
+    return Client(Demultiplexer, url_route={"args": (), "kwargs": {"label": label}}, **scope)
+
+
 @asynccontextmanager
 async def page(label, **scope):
     """A page of a room, subscribed to both streams."""
-    route = {"args": (), "kwargs": {"label": label}}
-    async with Client(Demultiplexer, url_route=route, **scope) as client:
+    async with visit(label, **scope) as client:
         await client.subscribe("chat", window=8)
         await client.subscribe("presence")
         yield client
@@ -168,17 +172,20 @@ async def test_a_room_is_opened_by_its_first_visitor():
 
 
 async def test_nobody_opens_rooms_without_end(monkeypatch, django_user_model):
-    """Of new rooms one address, or user, opens so many; those that are there stay open to all."""
+    """Of new rooms one address, or user, opens so many, and is turned away from more; those that
+    are there stay open to all."""
     monkeypatch.setattr(throttles.Opening, "rate", "2/hour")
     user = await django_user_model.objects.acreate(username="grace")
     for someone in ({"client": ("192.0.2.1", 1)}, {"client": ("192.0.2.1", 1), "user": user}):
         name = "visitor" if len(someone) == 1 else "user"
         async with page(f"{name}-1", **someone), page(f"{name}-2", **someone) as second:
             assert (await say(second, "x"))["response_status"] == 201
-        async with page(f"{name}-3", **someone) as third, page(f"{name}-1", **someone) as first:
-            reply = await say(third, "x")
-            assert (reply["response_status"], reply["errors"]) == (429, [throttles.Opening.detail])
-            assert (await here(third, "Ada", uuid4()))["response_status"] == 429
+        async with visit(f"{name}-3", **someone) as third, page(f"{name}-1", **someone) as first:
+            told = (await third.receive())["payload"]
+            assert told["response_status"] == 429
+            assert told["errors"][0].startswith(throttles.Opening.detail)
+            assert 0 < told["retry_after"] <= 3600
+            assert await third.receive_output() == {"type": "websocket.close", "code": 4429}
             assert (await say(first, "x"))["response_status"] == 201
     async with page("visitor-3", client=("192.0.2.2", 1)) as other:
         assert (await say(other, "x"))["response_status"] == 201

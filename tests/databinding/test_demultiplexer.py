@@ -12,6 +12,7 @@ from django.test import override_settings
 from djangochannelsrestframework.decorators import action
 from djangochannelsrestframework.generics import GenericAsyncAPIConsumer
 from djangochannelsrestframework.mixins import ListModelMixin
+from rest_framework.exceptions import Throttled
 from rest_framework.permissions import AllowAny
 from rest_framework.serializers import ModelSerializer
 
@@ -155,6 +156,23 @@ async def test_connection_groups(demultiplexer):
     async with Client(demultiplexer, owner="mine", url_route=route) as client:
         await client.subscribe("message")
         assert list(client.rows["message"]) == [mine.pk]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+async def test_groups_that_are_asked_for_too_often(modern):
+    """A `Throttled` of `connection_groups` is answered 429, with the time to wait, and closes."""
+
+    class Slow(Sync):
+        def connection_groups(self):
+            raise Throttled(30, "Too many rooms.")
+
+    async with Client(Slow, modern=modern) as client:
+        frame = await client.receive()
+        assert frame["stream"] is None
+        assert frame["payload"]["response_status"] == 429
+        assert frame["payload"]["errors"][0].startswith("Too many rooms.")
+        assert frame["payload"]["retry_after"] == 30
+        assert await client.receive_output() == {"type": "websocket.close", "code": 4429}
 
 
 async def test_without_groups_there_are_no_rows():
