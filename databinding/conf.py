@@ -23,7 +23,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "POLL_POSTGRESQL": 0.25,
     # The channel layer that carries doorbells between processes; None: none does.
     "DOORBELL": "default",
-    # Longest pause, in seconds, between two passes (else four times the last and its sending).
+    # Longest pause, in seconds, between two passes (else five times the last and its sending).
     "PASS_PAUSE": 0.05,
     # More changed keys than this since the last pass: the rows are asked anew instead.
     "KEY_LIMIT": 10_000,

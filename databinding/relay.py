@@ -407,7 +407,7 @@ class _Life:
         # taken long to send is better sent less often.
         telling = max((listener.took for listener in relay._listeners), default=0.0)
         worked = time.thread_time() - worked
-        self.pause_until = now + min(4 * (worked + telling), settings.PASS_PAUSE)
+        self.pause_until = now + min(5 * (worked + telling), settings.PASS_PAUSE)
         if any(job.wants is not None and job.future.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass:
             # after a few at once, one each PASS_PAUSE. News don't wait for that.
