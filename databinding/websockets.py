@@ -61,6 +61,9 @@ __all__ = [
     "WebsocketDemultiplexer",
 ]
 
+#: Frames of one client after which all others have their turn.
+TURN = 16
+
 
 class _ConsumerOf:
     """`WebsocketBinding.consumer`: the class that carries the binding's actions."""
@@ -156,8 +159,13 @@ class WebSocketDemultiplexer(AsyncConsumer):
         session = Session(self.consumers, await self.groups(), self.scope, send, self._regroup)
         try:
             await session.open()
+            number = 0
             while (message := await receive())["type"] == "websocket.receive":
                 await session.received(message)
+                number += 1
+                if number % TURN == 0:
+                    # Frames that lie there already are received without waiting for anything.
+                    await asyncio.sleep(0)
         except Closed as closed:
             if closed.code == CloseCode.TOO_FAST:
                 session.hub.tally.limits["closed"] += 1

@@ -283,7 +283,7 @@ async def test_the_past_is_in_reach_of_all(start_server, open_page, admin_user, 
     await expect(page.locator("#panel-changes li").first).to_be_visible()
     assert await violations(page) == []
     await page.keyboard.press("Escape")
-    await value(page, "pump.open").click(force=True)
+    await value(page, "pump.open").press("Space")
     await expect(page.locator("#travel .problem")).to_be_visible()
     assert await violations(page) == []
     await page.goto(f"{server.url}/?at={address(begin - 100)}")

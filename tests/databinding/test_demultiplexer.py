@@ -20,7 +20,7 @@ from databinding.connection import Connection
 from databinding.journal import open_journal
 from databinding.relay import relay_for
 from databinding.session import Session
-from databinding.websockets import WebSocketDemultiplexer, WebsocketDemultiplexer
+from databinding.websockets import TURN, WebSocketDemultiplexer, WebsocketDemultiplexer
 from tests.databinding.clients import (
     PATIENCE,
     Client,
@@ -511,3 +511,15 @@ async def test_a_client_that_is_gone_disturbs_nobody():
             await other.until("intval", {pk: {"name": "a", "value": value}})
         gone.say("intval", "list", request_id=1)
         await eventually(gone.handed_over)
+
+
+async def test_a_crowd_of_frames_leaves_others_their_turn():
+    """Frames that lie there already are worked on a few at a time; the event loop goes on."""
+    async with Client(Demultiplexer) as client:
+        for _ in range(4 * TURN):
+            await client.send_text("ping")
+        answers, turns = client._communicator.output_queue, 0
+        while answers.qsize() < 4 * TURN:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 3
