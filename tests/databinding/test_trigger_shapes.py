@@ -562,3 +562,17 @@ def test_what_is_locked_ends_migrate_with_a_sentence(make, settings):
     assert len(triggers.drift("default").missing) == 4
     triggers.install_after_migrate(None, using="default", verbosity=0)
     assert not triggers.drift("default")
+
+
+@pytest.mark.postgresql
+def test_a_heir_on_which_this_role_makes_no_triggers(heirs):
+    """It is named, whoever the parent belongs to."""
+    triggers.uninstall("default")
+    execute("CREATE ROLE servant", "GRANT ALL ON ALL TABLES IN SCHEMA public TO servant")
+    execute("REVOKE TRIGGER ON child FROM servant", "GRANT CREATE ON SCHEMA public TO servant")
+    try:
+        execute("SET ROLE servant")
+        assert triggers.refused("default") == ["public.child"]
+    finally:
+        execute("RESET ROLE", "DROP OWNED BY servant", "DROP ROLE servant")
+        triggers.install("default")
