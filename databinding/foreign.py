@@ -44,12 +44,14 @@ class Foreign:
             logger.exception("The consumer of stream %s failed.", self.stream)
             error = FrameError(500, "Something went wrong on the server.", stream=self.stream)
             await self.connection.reply(protocol.error_reply(error))
+        await self._refuse_waiting()
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         text = message.get("text")
         if message["type"] == "websocket.close":
             # It closed its websocket, which is this stream alone.
             self._closed = True
+            await self._refuse_waiting()
             self.end()
         elif message["type"] == "websocket.send" and text is not None:
             try:
@@ -60,10 +62,19 @@ class Foreign:
 
     def received(self, payload: Any) -> None:
         if self._closed or self._task is None or self._task.done():
-            raise FrameError(404, "This stream has ended.", stream=self.stream)
+            raise self._ended()
         if self._inbox.qsize() >= settings.MAX_REQUESTS:
             raise FrameError(429, "Too many frames wait already.", stream=self.stream)
         self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(payload)})
+
+    def _ended(self) -> FrameError:
+        return FrameError(404, "This stream has ended.", stream=self.stream)
+
+    async def _refuse_waiting(self) -> None:
+        """Frames that came before it was over are answered as those that come after it."""
+        while not self._inbox.empty():
+            if self._inbox.get_nowait()["type"] == "websocket.receive":
+                await self.connection.reply(protocol.error_reply(self._ended()))
 
     def end(self) -> asyncio.Task[None] | None:
         """The connection is over; the consumer's task, which is told so, is returned."""
