@@ -1,6 +1,7 @@
 """Statements that change very many rows: what they cost servers, other pages and the writer.
 
 FAULTS_ROWS=100000 python -m pytest -s tests/faults/test_statements.py     # with other numbers
+FAULTS_LOAD=1000000 python -m pytest -s tests/faults/test_statements.py -k into_nothing
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from values.models import IntegerValue
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = int(os.environ.get("FAULTS_ROWS", 6_000))
+#: Rows that are loaded into an empty table, while a page looks on.
+LOAD = int(os.environ.get("FAULTS_LOAD", 6_000))
 
 
 def load():
@@ -95,6 +98,41 @@ async def test_large_statements(limit, start_server):
     # Twice as many rows as at first, each with its text; and what a pass takes besides.
     held = 2 * ROWS if limit > ROWS else 0
     assert most < 24 * MIB + 1_000 * held
+
+
+@pytest.mark.timeout(1_800)
+async def test_a_load_into_nothing(start_server):
+    """A page that looks on has all of them afterwards; the server needs memory for none of them
+    where they are too many to be held, and its loop goes on."""
+
+    def load_all():
+        for first in range(0, LOAD, 50_000):
+            numbers = range(first, min(LOAD, first + 50_000))
+            rows = (IntegerValue(name=f"new {number}") for number in numbers)
+            IntegerValue.objects.bulk_create(rows, batch_size=5_000)
+
+    server = await asyncio.to_thread(
+        start_server,
+        settings="tests.faults.settings",
+        application="tests.faults.pauses:application",
+        DATABINDING=json.dumps({"GROUP_LIMIT": LOAD // 10, "KEY_LIMIT": LOAD // 20}),
+    )
+    pauses = Pauses(server)
+    async with open_pages(server, 1) as (page,):
+        await page.sees(lambda: page.copy.whole)
+        await pauses.longest()
+        empty = Memory(server)
+        took = await do(load_all)
+        began = time.monotonic()
+        async with asyncio.timeout(max(60, LOAD / 2_000)):
+            while len(page.rows) < LOAD:  # noqa: ASYNC110  (compared whole below)
+                await asyncio.sleep(0.1)
+        print(
+            f"\n{LOAD} rows written in {took:.0f} s, seen after {time.monotonic() - began:.0f} s, "
+            f"loop held for {await pauses.longest():.0f} ms, +{empty.grown() / MIB:.1f} MiB"
+        )
+        assert {row["name"] for row in page.rows.values()} == {f"new {n}" for n in range(LOAD)}
+        assert empty.grown() < 64 * MIB
 
 
 async def test_a_writer_does_not_wait_for_readers(start_server):
