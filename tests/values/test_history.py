@@ -13,7 +13,7 @@ from values.models import BooleanValue, Description, FloatValue, IntegerValue, S
 from values.samples import history as history_module
 from values.samples.summaries import keep_up
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_past")]
 
 
 def ask(client, row, path="history", stream="floatval", status=200, **query):

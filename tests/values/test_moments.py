@@ -32,7 +32,7 @@ from values.samples.kinds import KINDS
 from values.samples.recording import catch_up
 from values.samples.summaries import keep_up
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_past")]
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from values.models import (
 from values.samples.kinds import KINDS
 from values.samples.recording import catch_up
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_past")]
 
 
 def past(row, kind="intval"):

@@ -14,7 +14,7 @@ from values.models import FloatValue, Sample, SummarisedUntil, Summary, TextValu
 from values.samples.history import history
 from values.samples.summaries import keep_up
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_past")]
 
 
 def summaries(row, width, kind="floatval"):
