@@ -328,23 +328,22 @@ class _Life:
         if (refresh := self.refreshes.next(relay.holdings.rows)) is not None:
             until = min(until, now + refresh[1])
         # Perhaps before this, and not to be read then.
-        announced = alarm.written() or self.announced
-        looks = iter(self.LOOKS if announced else ())
+        self.announced = alarm.written() or self.announced
+        looks = iter(self.LOOKS if self.announced else ())
         while now < until and not self.grown:
             if alarm.wait(min(next(looks, pause), until - now)):
-                self.announced = announced
                 return
             if alarm.written():
-                announced = True
+                self.announced = True
                 looks = iter(self.LOOKS)
                 # A long transaction may write all the while.
                 time.sleep(max(0.0, self.LOOKS[0] - (time.monotonic() - now)))
             self.grown = self._ask(self.journal.grown)
             now = time.monotonic()
-        self.announced = False
         if self.grown and watched:
-            announced = announced or alarm.written()
-            self.unannounced = 0 if announced else self.unannounced + 1
+            told = self.announced or alarm.written()
+            self.unannounced = 0 if told else self.unannounced + 1
+        self.announced = False
 
     def _joins_due(self) -> bool:
         return bool(self.relay._jobs) and time.monotonic() >= self.joins_after
