@@ -282,6 +282,11 @@ class SummarisedUntil(models.Model):
 
     width = models.IntegerField(primary_key=True)
     time = models.DateTimeField()
+    #: Where the slice of time ends that is being summarised; None: none is.
+    slice_end = models.DateTimeField(null=True)
+    #: The last value, by kind and key, that is done in it.
+    kind = models.CharField(max_length=10, blank=True, default="", db_default="")
+    key = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"{self.width} s until {self.time}"

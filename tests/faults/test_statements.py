@@ -116,7 +116,6 @@ async def test_a_load_into_nothing(start_server):
         settings="tests.faults.settings",
         application="tests.faults.pauses:application",
         DATABINDING=json.dumps({"GROUP_LIMIT": LOAD // 10, "KEY_LIMIT": LOAD // 20}),
-        RUN_PERIODIC_JOBS="off",  # summing up a million samples locks SQLite for seconds
     )
     pauses = Pauses(server)
     async with open_pages(server, 1) as (page,):

@@ -1,16 +1,21 @@
 """Summaries of minutes and hours, and what is forgotten when."""
 
+import threading
 import time
 from datetime import timedelta
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 
 from tests.values.past import HOUR, MINUTE, kept, on_the_hour
 from values.jobs import keep_samples
 from values.models import FloatValue, Sample, SummarisedUntil, Summary, TextValue
+from values.samples import summaries as summaries_module
 from values.samples.history import history
 from values.samples.summaries import keep_up
 
@@ -97,3 +102,107 @@ def test_nothing_is_forgotten_before_it_is_summarised():
         keep_samples()
         assert not Sample.objects.filter(key=row.pk).exists()
     assert summaries(row, HOUR) == [(begin + 40 * HOUR, 2, 2, 1)]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Two rows to a transaction, three to a page."""
+    monkeypatch.setattr(summaries_module, "_BATCH", 2)
+    monkeypatch.setattr(summaries_module, "_PAGE", 3)
+
+
+def much():
+    """A past of several values over two slices of minutes."""
+    begin = on_the_hour() - HOUR
+    for number in range(3):
+        changes = [(begin + at, number + at) for at in (-70, 0, 20, 20.5, 50, 700)]
+        kept(FloatValue, changes)
+        kept(TextValue, [(begin + 30 * number, "a"), (begin + 200, None)])
+
+
+def all_of_them():
+    columns = ("kind", "key", "width", "time", "number", "text", "known", "least", "most", "mean")
+    return set(Summary.objects.values_list(*columns, "count"))
+
+
+def begin_again():
+    Summary.objects.all().delete()
+    SummarisedUntil.objects.all().delete()
+
+
+def test_pages_and_transactions_make_no_difference(request):
+    """What is read and written a little at a time adds up to the same."""
+    much()
+    made = keep_up()
+    whole = all_of_them()
+    assert len(whole) > 20
+    begin_again()
+    request.getfixturevalue("small")
+    assert keep_up() == made
+    assert all_of_them() == whole
+
+
+def test_it_may_end_anywhere(small):
+    """Whatever it was about to write when it ended, it goes on from there, and makes the same."""
+    much()
+    keep_up()
+    whole = all_of_them()
+
+    def end_at(number):
+        left = iter(range(number))
+
+        def execute(execute, sql, *about):
+            if not sql.startswith("SELECT") and next(left, None) is None:
+                raise KeyboardInterrupt
+            return execute(sql, *about)
+
+        return execute
+
+    number, ended = 0, True
+    while ended:
+        begin_again()
+        try:
+            with connection.execute_wrapper(end_at(number)):
+                keep_up()
+            ended = False
+        except KeyboardInterrupt:
+            number += 3
+        keep_up()
+        assert all_of_them() == whole, number
+    assert number > 20
+
+
+def test_who_was_slower_writes_nothing_old(small, monkeypatch):
+    """While one has read and not yet written, another gets further: the first leaves what he has,
+    of before a sample that was committed meanwhile."""
+    begin = on_the_hour() - 2 * HOUR
+    row = kept(FloatValue, [(begin, 1)])
+    write = summaries_module._write
+
+    def late(*args, **done):
+        monkeypatch.setattr(summaries_module, "_write", write)
+        kept(row, [(begin + 1, 9)])
+        other = threading.Thread(target=lambda: (keep_up(), connection.close()))
+        other.start()
+        other.join()
+        return write(*args, **done)
+
+    monkeypatch.setattr(summaries_module, "_write", late)
+    assert keep_up() == (0, 0)
+    assert summaries(row, MINUTE) == [(begin, 1, 9, 2)]
+
+
+def test_time_is_up_within_a_slice(small, monkeypatch):
+    """It ends in time, however much there is, and goes on where it was."""
+    much()
+    keep_up()
+    whole = all_of_them()
+    begin_again()
+    ticks = count()
+    clock = SimpleNamespace(
+        time=time.time, monotonic=lambda: next(ticks), sleep=lambda seconds: None
+    )
+    monkeypatch.setattr(summaries_module, "time", clock)
+    made = [keep_up(budget=5)[0] for _ in range(60)]
+    assert max(made) <= 6
+    assert all_of_them() == whole

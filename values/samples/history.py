@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from values.models import Sample, SummarisedUntil, Summary
 from values.samples.kinds import KINDS
@@ -49,7 +50,7 @@ def history(kind, keys, begin, end, points):
     count = max(1, -int((begin - end) // step))
     end = min(begin + count * step, max(now, begin))
     items = {key: [] for key in keys}
-    for _, key, item in _items(kind, keys, begin, end, width):
+    for key, item in _items(kind, keys, begin, end, width):
         items[key].append(item)
     until_when = silent(kind, keys, now)
     found = {}
@@ -92,31 +93,39 @@ def _items(kind, keys, begin, end, width):
     yield from changes(begin, end, kind, keys)
 
 
-def changes(begin, end, kind=None, keys=None):
-    """Kind, key and item of each sample in that time, those of one value after another."""
+#: Of samples and of summaries, what `as_change` and `as_item` take.
+SAMPLE = ("time", "number", "text")
+SUMMARY = ("time", "width", "least", "most", "mean", "known", "count", "number", "text")
+
+
+def as_change(when, number, text):
+    return change(when.timestamp(), number if text is None else text)
+
+
+def as_item(when, width, least, most, mean, known, count, number, text):
+    begin = when.timestamp()
+    last = number if text is None else text
+    return Item(begin, begin + width, least, most, mean, known, count, last)
+
+
+def changes(begin, end, kind, keys):
+    """Key and item of each sample in that time, those of one value after another."""
     rows = _of(Sample.objects.filter(time__gte=at(begin), time__lt=at(end)), kind, keys)
-    rows = rows.order_by("kind", "key", "time", "id")
-    for found, key, when, number, text in rows.values_list("kind", "key", "time", "number", "text"):
-        yield found, key, change(when.timestamp(), number if text is None else text)
+    rows = rows.order_by("key", "time", "id")
+    for key, *columns in rows.values_list("key", *SAMPLE):
+        yield key, as_change(*columns)
 
 
-def summaries(width, begin, end, kind=None, keys=None):
+def summaries(width, begin, end, kind, keys):
     """The same of the summaries of one width."""
     rows = Summary.objects.filter(width=width, time__gte=at(begin), time__lt=at(end))
-    for row in _of(rows, kind, keys).order_by("kind", "key", "time"):
-        start = row.time.timestamp()
-        last = row.number if row.text is None else row.text
-        yield (
-            row.kind,
-            row.key,
-            Item(start, start + width, row.least, row.most, row.mean, row.known, row.count, last),
-        )
+    rows = _of(rows, kind, keys).order_by("key", "time")
+    for key, *columns in rows.values_list("key", *SUMMARY):
+        yield key, as_item(*columns)
 
 
 def _of(rows, kind, keys):
-    if kind is not None:
-        rows = rows.filter(kind=kind)
-    return rows if keys is None else rows.filter(key__in=keys)
+    return rows.filter(kind=kind, key__in=keys)
 
 
 def value_at(kind, key, seconds):
@@ -131,6 +140,39 @@ def value_at(kind, key, seconds):
     if last is None:
         return None
     return last.number if last.text is None else last.text
+
+
+def last_kept(model, ids, seconds):
+    """Of many values: the last sample of then or before, else the last summary that had ended.
+
+    By the ids of these rows of a model that says kind and key, as far as there is one.
+    """
+    of_value = {"kind": OuterRef("kind"), "key": OuterRef("key")}
+    samples = Sample.objects.filter(**of_value, time__lte=at(seconds)).order_by("-time", "-id")
+
+    def last(width):
+        ended = Summary.objects.filter(**of_value, width=width, time__lte=at(seconds - width))
+        return Subquery(ended.order_by("-time").values("id")[:1])
+
+    found = {}
+    for some in batches(ids):
+        rows = model.objects.filter(id__in=some).annotate(
+            sample=Subquery(samples.values("id")[:1]),
+            summary=Coalesce(last(MINUTE), last(HOUR)),
+        )
+        lasts = list(rows.values_list("id", "sample", "summary"))
+        of_samples = Sample.objects.in_bulk([sample for _, sample, _ in lasts if sample])
+        left = [summary for _, sample, summary in lasts if summary and sample not in of_samples]
+        of_summaries = Summary.objects.in_bulk(left)
+        for row, sample, summary in lasts:
+            if kept := of_samples.get(sample) or of_summaries.get(summary):
+                found[row] = kept
+    return found
+
+
+def batches(keys):
+    """SQLite takes no more than so many parameters."""
+    return (keys[begin : begin + 500] for begin in range(0, len(keys), 500))
 
 
 def silent(kind, keys, now):

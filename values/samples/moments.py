@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Min, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
 
-from values.models import Description, Sample, Summary
-from values.samples.history import HOUR, MINUTE, at, silent
+from values.models import Description
+from values.samples.history import at, batches, last_kept, silent
 from values.samples.kinds import KINDS, described_by
 from values.samples.spans import Known
 
@@ -69,16 +68,13 @@ def _described(kinds, seconds):
 
 
 def _stood(descriptions, seconds, now):
-    of_value = {"kind": OuterRef("kind"), "key": OuterRef("key")}
-    last = Sample.objects.filter(**of_value, time__lte=at(seconds)).order_by("-time", "-id")
-    rows = list(descriptions.annotate(last=Subquery(last.values("id")[:1])))
-    samples = Sample.objects.in_bulk([row.last for row in rows if row.last])
-    summaries = _summaries([row.id for row in rows if row.last not in samples], seconds)
+    rows = list(descriptions)
+    last = last_kept(Description, [row.id for row in rows], seconds)
     until = _known_until(rows, now)
     found = []
     for row in rows:
         value = since = None
-        if kept := samples.get(row.last) or summaries.get(row.id):
+        if kept := last.get(row.id):
             value = kept.number if kept.text is None else kept.text
             since = kept.time.timestamp() + getattr(kept, "width", 0)
         end = until.get((row.kind, row.key))
@@ -89,34 +85,11 @@ def _stood(descriptions, seconds, now):
     return found
 
 
-def _summaries(ids, seconds):
-    """Where samples are forgotten: the last summaries that had ended, by ids of descriptions."""
-
-    def last(width):
-        ended = Summary.objects.filter(
-            kind=OuterRef("kind"), key=OuterRef("key"), width=width, time__lte=at(seconds - width)
-        )
-        return Subquery(ended.order_by("-time").values("id")[:1])
-
-    last_of = {}
-    for some in _batches(ids):
-        rows = Description.objects.filter(id__in=some)
-        rows = rows.annotate(last=Coalesce(last(MINUTE), last(HOUR)))
-        last_of.update(rows.values_list("id", "last"))
-    summaries = Summary.objects.in_bulk([one for one in last_of.values() if one])
-    return {row: summaries[one] for row, one in last_of.items() if one in summaries}
-
-
 def _known_until(rows, now):
     """Of those whose source is silent by now: until when they are known."""
     found = {}
     for kind in {row.kind for row in rows}:
         keys = [row.key for row in rows if row.kind == kind]
-        for some in _batches(keys):
+        for some in batches(keys):
             found |= {(kind, key): until for key, until in silent(kind, some, now).items()}
     return found
-
-
-def _batches(keys):
-    """SQLite takes no more than so many parameters."""
-    return (keys[begin : begin + 500] for begin in range(0, len(keys), 500))

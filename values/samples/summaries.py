@@ -3,30 +3,39 @@
     from values.samples.summaries import keep_up
     keep_up()       # what is due, then forgets what is too old; settings.SAMPLES says what that is
 
-Running it again, or in two processes, makes the same summaries once more. A minute is summarised
-when it has been over for a while, and once more a bit later: a transaction that commits `LATE`
-seconds after it wrote is missing in summaries, though not among the samples.
+A minute is summarised when it has been over for a while, and once more a bit later: a transaction
+that commits `LATE` seconds after it wrote is missing in summaries, though not among the samples.
+
+Time goes by in slices, and each slice by values in their order. What is read and reckoned locks
+nobody out; what is written goes in short transactions, some hundred rows and how far that is
+together. So it may end anywhere, by kill -9 too, and goes on from there; and whoever finds on
+writing that another process has been faster leaves what he has read, and reads on from there.
 """
 
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Exists, Min, OuterRef, Q
 
+from databinding.keyset import Order
 from values.models import Description, Sample, SummarisedUntil, Summary
-from values.samples.history import at, changes, summaries, value_at
+from values.samples.history import SAMPLE, SUMMARY, as_change, as_item, at, batches, last_kept
 from values.samples.spans import add_up, without_holes
 
 MINUTE, HOUR = 60, 3600
 #: Seconds after its end at which a minute is summarised, and for which it is again.
 GRACE, LATE = 5, 120
-#: Seconds of the past that are worked on in one transaction.
+#: Seconds of the past in one slice.
 _SLICE = {MINUTE: 600, HOUR: 6 * HOUR}
-#: Rows dropped in one transaction.
-_DROP = 5_000
+#: Rows read at a time, each time by asking for all of the slice.
+_PAGE = 50_000
+#: Rows written in one transaction; and rows to be dropped that are looked for at a time.
+_BATCH, _DROP = 500, 5_000
 
 
 def keep_up(budget=20.0):
@@ -38,11 +47,8 @@ def keep_up(budget=20.0):
     made = dropped = 0
     now = time.time()
     for width in (MINUTE, HOUR):
-        while time.monotonic() < deadline:
-            more = _summarise(width, now)
-            if more is None:
-                break
-            made += more
+        while time.monotonic() < deadline and (slice := _due(width, now)):
+            made += _summarise(slice, deadline)
     for step in (_drop_samples, _drop_minutes, _drop_hours, _drop_descriptions):
         while time.monotonic() < deadline:
             gone = step(now)
@@ -58,66 +64,175 @@ def until(width):
     return None if mark is None else mark.time.timestamp()
 
 
-def _summarise(width, now):
-    """Summarise one slice more; returns how many there are of it, None if there is none."""
-    mark = until(width)
+@contextmanager
+def _in_turn():
+    """A short transaction, after which it is others' turn.
+
+    Who waits for SQLite's lock looks for it now and then; he must have a chance to find it free.
+    """
+    alias = router.db_for_write(Summary)
+    with transaction.atomic(using=alias):
+        began = time.monotonic()
+        yield alias
+    if connections[alias].vendor == "sqlite":
+        time.sleep(time.monotonic() - began)
+
+
+# Summarising
+
+
+class _Slice(NamedTuple):
+    """A stretch of time that is worked on; times are seconds since 1970."""
+
+    #: How far it was done when this was read.
+    mark: SummarisedUntil
+    begin: float
+    end: float
+
+    def claim(self, **done):
+        """Say how far it is done now, in a transaction; False: somebody else has, meanwhile."""
+        was = self.mark
+        of_mark = SummarisedUntil.objects.filter(
+            width=was.width, time=was.time, slice_end=was.slice_end, kind=was.kind, key=was.key
+        )
+        for name, value in done.items():
+            setattr(was, name, value)
+        return bool(of_mark.update(**done))
+
+
+def _due(width, now):
+    """The slice that is to be worked on, or to be finished; None: there is none."""
     if width == MINUTE:
-        source, end = Sample, now - GRACE
+        source, end = Sample.objects.all(), now - GRACE
     else:
-        source, end = Summary.objects.filter(width=MINUTE).values("time"), until(MINUTE)
+        source, end = Summary.objects.filter(width=MINUTE), until(MINUTE)
         if end is None:
             return None
         end -= LATE
     end = _floor(end, width)
+    mark = SummarisedUntil.objects.filter(width=width).first()
     if mark is None:
-        first = (Sample.objects if width == MINUTE else source).aggregate(first=Min("time"))
-        if first["first"] is None:
+        first = source.aggregate(first=Min("time"))["first"]
+        if first is None or (begin := _floor(first.timestamp(), width)) >= end:
             return None
-        begin = _floor(first["first"].timestamp(), width)
-    else:
-        begin = mark - (LATE if width == MINUTE else 0)
-    if end <= (begin if mark is None else mark):
+        # There must be one, for only one of two to change it.
+        mark, _ = SummarisedUntil.objects.get_or_create(width=width, defaults={"time": at(begin)})
+    begin = mark.time.timestamp()
+    if mark.slice_end is not None:
+        end = mark.slice_end.timestamp()
+    elif end <= begin:
         return None
-    end = min(end, max(begin, mark or 0) + _SLICE[width])
-    with transaction.atomic(using=router.db_for_write(Summary)):
-        found = list(_summaries(width, begin, end))
+    end = min(end, begin + _SLICE[width])
+    return _Slice(mark, begin - (LATE if width == MINUTE else 0), end)
+
+
+def _summarise(slice, deadline):
+    """Summarise what is left of a slice; returns how many summaries were made of it."""
+    made = 0
+    found = []
+    for value, summaries in _summaries(slice):
+        found += summaries
+        if len(found) >= _BATCH:
+            kind, key = value
+            if not _write(slice, found, slice_end=at(slice.end), kind=kind, key=key):
+                return made
+            made += len(found)
+            found = []
+            if time.monotonic() >= deadline:
+                return made
+    if not _write(slice, found, time=at(slice.end), slice_end=None, kind="", key=0):
+        return made
+    return made + len(found)
+
+
+def _write(slice, found, **done):
+    """Write summaries, and that it is done so far; False: somebody else was faster."""
+    with _in_turn():
+        if not slice.claim(**done):
+            return False
         Summary.objects.bulk_create(
             found,
-            batch_size=500,
+            batch_size=_BATCH,
             update_conflicts=True,
             unique_fields=["kind", "key", "width", "time"],
             update_fields=["number", "text", "known", "least", "most", "mean", "count"],
         )
-        SummarisedUntil.objects.update_or_create(width=width, defaults={"time": at(end)})
-    return len(found)
+    return True
 
 
-def _summaries(width, begin, end):
-    items = changes(begin, end) if width == MINUTE else summaries(MINUTE, begin, end)
-    for (kind, key), rows in groupby(items, lambda row: row[:2]):
-        held = value_at(kind, key, begin)
-        whole = without_holes((item for _, _, item in rows), begin, end, held)
-        buckets = add_up(whole, begin, width, round((end - begin) / width))
-        for number, bucket in enumerate(buckets):
-            if bucket.count:
-                text = isinstance(bucket.last, str)
-                yield Summary(
-                    kind=kind,
-                    key=key,
-                    width=width,
-                    time=at(begin + number * width),
-                    number=None if text else bucket.last,
-                    text=bucket.last if text else None,
-                    known=bucket.known,
-                    least=bucket.least,
-                    most=bucket.most,
-                    mean=bucket.mean,
-                    count=bucket.count,
-                )
+def _summaries(slice):
+    """The values of a slice that aren't done, as kind and key, each with its summaries."""
+    width = slice.mark.width
+    count = round((slice.end - slice.begin) / width)
+    for value, rows in groupby(_items(slice), lambda row: row[:2]):
+        first = next(rows)
+        items = (item for _, _, _, item in chain((first,), rows))
+        whole = without_holes(items, slice.begin, slice.end, first[2])
+        buckets = add_up(whole, slice.begin, width, count)
+        yield (
+            value,
+            [
+                _summary(value, width, slice.begin + number * width, bucket)
+                for number, bucket in enumerate(buckets)
+                if bucket.count
+            ],
+        )
+
+
+def _summary(value, width, begin, bucket):
+    kind, key = value
+    text = isinstance(bucket.last, str)
+    return Summary(
+        kind=kind,
+        key=key,
+        width=width,
+        time=at(begin),
+        number=None if text else bucket.last,
+        text=bucket.last if text else None,
+        known=bucket.known,
+        least=bucket.least,
+        most=bucket.most,
+        mean=bucket.mean,
+        count=bucket.count,
+    )
+
+
+def _items(slice):
+    """Kind, key, what it was when the slice begins, and item, of all that isn't done yet."""
+    if slice.mark.width == MINUTE:
+        rows, columns, item = Sample.objects.all(), SAMPLE, as_change
+    else:
+        rows, columns, item = Summary.objects.filter(width=MINUTE), SUMMARY, as_item
+    rows = rows.filter(time__gte=at(slice.begin), time__lt=at(slice.end))
+    for page in _pages(rows, columns, (slice.mark.kind, slice.mark.key)):
+        for some in batches(page):
+            first_of = {row[:2]: row[2] for row in reversed(some)}
+            held = last_kept(rows.model, list(first_of.values()), slice.begin)
+            for kind, key, _, *about in some:
+                last = held.get(first_of[kind, key])
+                before = last and (last.number if last.text is None else last.text)
+                yield kind, key, before, item(*about)
+
+
+def _pages(rows, columns, after):
+    """Rows by value and time, some thousand at a time: kind, key, id, and these columns."""
+    kind, key = after
+    rows = rows.filter(Q(kind__gt=kind) | Q(kind=kind, key__gt=key))
+    order = Order(rows.model, ["kind", "key", "time"])
+    later = rows = order.of(rows)
+    while page := list(later.values_list("kind", "key", "id", *columns)[:_PAGE]):
+        yield page
+        if len(page) < _PAGE:
+            return
+        kind, key, id, when, *_ = page[-1]
+        later = order.after(rows, (kind, key, when, id))
 
 
 def _floor(seconds, width):
     return seconds // width * width
+
+
+# Forgetting
 
 
 def _drop_samples(now):
@@ -157,7 +272,7 @@ def _drop_descriptions(now):
 
 def _drop(rows):
     ids = list(rows.order_by("time").values_list("id", flat=True)[:_DROP])
-    # By batches: SQLite takes no more than so many parameters.
-    for begin in range(0, len(ids), 500):
-        rows.model.objects.filter(id__in=ids[begin : begin + 500])._raw_delete(rows.db)
+    for some in batches(ids):
+        with _in_turn() as alias:
+            rows.model.objects.filter(id__in=some)._raw_delete(alias)
     return len(ids)
