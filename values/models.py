@@ -277,6 +277,22 @@ class Description(models.Model):
         return f"{self.kind} {self.key}, {self.name} at {self.time:%Y-%m-%d %H:%M:%S}"
 
 
+class Silence(models.Model):
+    """A silence that was told afterwards, from when its source's report was due.
+
+    Triggers write it with the sample that says so; who sums up takes it off the summaries that
+    were made meanwhile, and forgets it. See `values.samples.cutting`.
+    """
+
+    kind = models.CharField(max_length=10)
+    key = models.BigIntegerField()
+    time = models.DateTimeField()
+    told = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key} silent since {self.time:%Y-%m-%d %H:%M:%S}"
+
+
 class SummarisedUntil(models.Model):
     """How far the summaries of one width go."""
 

@@ -12,11 +12,12 @@ from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 
+from databinding import triggers
 from tests.values.past import HOUR, MINUTE, kept, on_the_hour
 from values.jobs import keep_samples
-from values.models import FloatValue, Sample, SummarisedUntil, Summary, TextValue
+from values.models import FloatValue, Sample, Silence, SummarisedUntil, Summary, TextValue
 from values.samples import summaries as summaries_module
-from values.samples.history import history
+from values.samples.history import at, history
 from values.samples.summaries import keep_up
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_past")]
@@ -107,7 +108,7 @@ def test_nothing_is_forgotten_before_it_is_summarised():
 @pytest.fixture
 def small(monkeypatch):
     """Two rows to a transaction, three to a page."""
-    monkeypatch.setattr(summaries_module, "_BATCH", 2)
+    monkeypatch.setattr(summaries_module, "BATCH", 2)
     monkeypatch.setattr(summaries_module, "_PAGE", 3)
 
 
@@ -204,5 +205,54 @@ def test_time_is_up_within_a_slice(small, monkeypatch):
     )
     monkeypatch.setattr(summaries_module, "time", clock)
     made = [keep_up(budget=5)[0] for _ in range(60)]
-    assert max(made) <= 6
+    assert max(made) < 10 < len(whole)
     assert all_of_them() == whole
+
+
+@pytest.mark.parametrize("signals", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "reported", "interval"),
+    [
+        ([(0, 1)], 610, 1200),  # in a minute and an hour without a change
+        ([(0, 1), (600, 3), (620, 4)], 610, 30),  # in the minute of two
+        ([(0, 1), (600, 3)], 610, 50),  # on the full minute
+        ([(0, 1), (600, 3)], 610, 2990),  # on the full hour
+        ([(0, "a"), (600, "b")], 610, 30),
+    ],
+)
+def test_a_silence_that_is_told_late(changes, reported, interval, signals):
+    """That nothing was known in the middle of a minute long summed up is in the summaries, too: as
+    if they were made afterwards."""
+    begin = on_the_hour() - 4 * HOUR
+    model = TextValue if isinstance(changes[0][1], str) else FloatValue
+    row = kept(model, [(begin + at, value) for at, value in changes])
+    rows = model.objects.filter(pk=row.pk)
+    triggers.uninstall("default")
+    reported_at = at(begin + reported)
+    rows.update(value=changes[-1][1], expected_interval=interval, reported_at=reported_at)
+    keep_up()
+    assert (None, None) not in {one[4:6] for one in all_of_them()}
+    with override_settings(DATABINDING={"CAPTURE": "signals"} if signals else {}):
+        triggers.install("default")
+        row = rows.get()
+        row.reported_at = timezone.now()
+        row.save()
+    triggers.install("default")
+    assert Silence.objects.count() == 1
+    keep_up()
+    cut = all_of_them()
+    keep_up()
+    assert all_of_them() == cut
+    begin_again()
+    Silence.objects.update(told=timezone.now() - timedelta(seconds=121))
+    keep_up()
+    assert not Silence.objects.exists()
+    afterwards = all_of_them()
+    assert len(cut) == len(afterwards) > 0
+    for one, other in zip(*map(sorted_by_time, (cut, afterwards)), strict=True):
+        assert one[:6] == other[:6]
+        assert one[6:] == pytest.approx(other[6:])
+
+
+def sorted_by_time(found):
+    return sorted(found, key=lambda one: one[:4])

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from databinding.acting import acting_user
 from databinding.conf import settings
-from values.models import Description, Sample, Summary
+from values.models import Description, Sample, Silence, Summary
 from values.samples.history import HOUR, MINUTE
 from values.samples.kinds import KINDS, description, finite
 from values.samples.silence import due
@@ -64,6 +64,7 @@ def about_to_write(sender, instance, using, **kwargs):
         unknown = sample_of(kind, instance.pk, None)
         unknown.time = since
         unknown.save(using=using)
+        Silence(kind=kind, key=instance.pk, time=since, told=timezone.now()).save(using=using)
 
 
 def saved(sender, instance, using, **kwargs):
@@ -115,7 +116,7 @@ def _who():
 def catch_up(sender, using, **kwargs):
     """Receiver of `post_migrate`, after the triggers are in step."""
     tables = connections[using].introspection.table_names()
-    needed = (Sample, Description, *KINDS.values())
+    needed = (Sample, Description, Silence, *KINDS.values())
     if not {model._meta.db_table for model in needed} <= set(tables):
         return  # Not migrated yet, or not any more.
     for kind, model in KINDS.items():

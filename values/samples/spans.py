@@ -43,6 +43,23 @@ def held(begin: float, end: float, value: Known) -> Item:
     return Item(begin, end, number, number, number, known, 0, value)
 
 
+def cut(item: Item, since: float) -> Item:
+    """An item of which nothing was known any more from then on, though it says what held."""
+    known = max(0.0, item.known - (item.end - max(since, item.begin)))
+    least, most, mean = item.least, item.most, item.mean
+    if since <= item.begin:
+        least = most = mean = None
+    elif mean is not None and known > 0:
+        # Rounding must not carry it over the edge.
+        mean = (mean * item.known - item.last * (item.known - known)) / known
+        mean = min(max(mean, least), most)
+    elif mean is not None:
+        mean = (least + most) / 2
+    return item._replace(
+        least=least, most=most, mean=mean, known=known, count=item.count + 1, last=None
+    )
+
+
 def without_holes(items: Iterable[Item], begin: float, end: float, value: Known) -> Iterator[Item]:
     """The items, in their order, and between them what held; it begins with `value`."""
     at = begin

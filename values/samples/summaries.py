@@ -13,19 +13,19 @@ writing that another process has been faster leaves what he has read, and reads 
 """
 
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain, groupby
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connections, router, transaction
 from django.db.models import Exists, Min, OuterRef, Q
 
 from databinding.keyset import Order
 from values.models import Description, Sample, SummarisedUntil, Summary
+from values.samples.cutting import cut_short
 from values.samples.history import SAMPLE, SUMMARY, as_change, as_item, at, batches, last_kept
 from values.samples.spans import add_up, without_holes
+from values.samples.writing import BATCH, in_turn, put, summary
 
 MINUTE, HOUR = 60, 3600
 #: Seconds after its end at which a minute is summarised, and for which it is again.
@@ -34,8 +34,8 @@ GRACE, LATE = 5, 120
 _SLICE = {MINUTE: 600, HOUR: 6 * HOUR}
 #: Rows read at a time, each time by asking for all of the slice.
 _PAGE = 50_000
-#: Rows written in one transaction; and rows to be dropped that are looked for at a time.
-_BATCH, _DROP = 500, 5_000
+#: Rows to be dropped that are looked for at a time.
+_DROP = 5_000
 
 
 def keep_up(budget=20.0):
@@ -44,8 +44,8 @@ def keep_up(budget=20.0):
     Returns how many summaries were made and how many samples and summaries were dropped.
     """
     deadline = time.monotonic() + budget
-    made = dropped = 0
     now = time.time()
+    made, dropped = cut_short(deadline), 0
     for width in (MINUTE, HOUR):
         while time.monotonic() < deadline and (slice := _due(width, now)):
             made += _summarise(slice, deadline)
@@ -62,20 +62,6 @@ def until(width):
     """How far summaries of this width go, in seconds since 1970; None: there are none."""
     mark = SummarisedUntil.objects.filter(width=width).first()
     return None if mark is None else mark.time.timestamp()
-
-
-@contextmanager
-def _in_turn():
-    """A short transaction, after which it is others' turn.
-
-    Who waits for SQLite's lock looks for it now and then; he must have a chance to find it free.
-    """
-    alias = router.db_for_write(Summary)
-    with transaction.atomic(using=alias):
-        began = time.monotonic()
-        yield alias
-    if connections[alias].vendor == "sqlite":
-        time.sleep(time.monotonic() - began)
 
 
 # Summarising
@@ -132,7 +118,7 @@ def _summarise(slice, deadline):
     found = []
     for value, summaries in _summaries(slice):
         found += summaries
-        if len(found) >= _BATCH:
+        if len(found) >= BATCH:
             kind, key = value
             if not _write(slice, found, slice_end=at(slice.end), kind=kind, key=key):
                 return made
@@ -147,16 +133,10 @@ def _summarise(slice, deadline):
 
 def _write(slice, found, **done):
     """Write summaries, and that it is done so far; False: somebody else was faster."""
-    with _in_turn():
+    with in_turn():
         if not slice.claim(**done):
             return False
-        Summary.objects.bulk_create(
-            found,
-            batch_size=_BATCH,
-            update_conflicts=True,
-            unique_fields=["kind", "key", "width", "time"],
-            update_fields=["number", "text", "known", "least", "most", "mean", "count"],
-        )
+        put(found)
     return True
 
 
@@ -172,29 +152,11 @@ def _summaries(slice):
         yield (
             value,
             [
-                _summary(value, width, slice.begin + number * width, bucket)
+                summary(*value, width, at(slice.begin + number * width), bucket)
                 for number, bucket in enumerate(buckets)
                 if bucket.count
             ],
         )
-
-
-def _summary(value, width, begin, bucket):
-    kind, key = value
-    text = isinstance(bucket.last, str)
-    return Summary(
-        kind=kind,
-        key=key,
-        width=width,
-        time=at(begin),
-        number=None if text else bucket.last,
-        text=bucket.last if text else None,
-        known=bucket.known,
-        least=bucket.least,
-        most=bucket.most,
-        mean=bucket.mean,
-        count=bucket.count,
-    )
 
 
 def _items(slice):
@@ -273,6 +235,6 @@ def _drop_descriptions(now):
 def _drop(rows):
     ids = list(rows.order_by("time").values_list("id", flat=True)[:_DROP])
     for some in batches(ids):
-        with _in_turn() as alias:
+        with in_turn() as alias:
             rows.model.objects.filter(id__in=some)._raw_delete(alias)
     return len(ids)

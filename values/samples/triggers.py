@@ -4,7 +4,8 @@ Every change of `value` is a sample, those between two looks of the relay and tw
 transaction, too. So is a deletion, after which nothing is known; and a silence: where the source
 said nothing for three times its interval, nothing is known from when the next report was due
 until it came, or somebody set the value, or until none was due any more. That is told by whatever
-is written next, after which the row may not tell it. Nor is anything known of a value that is no
+is written next, after which the row may not tell it; and beside the sample, for the summaries that
+were made since, in `Silence`. Nor is anything known of a value that is no
 finite number. The clock is the database's.
 
 What a value is called and how it is read is a description, when it changes. It comes before the
@@ -15,18 +16,19 @@ from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from databinding.triggers import Further
-from values.models import Description, Sample
+from values.models import Description, Sample, Silence
 from values.samples.kinds import KINDS, described_by, floats_of
 from values.samples.silence import PATIENCE
 
 _COLUMNS = "(kind, key, time, number, text, who)"
 _DESCRIBED = "(kind, key, time, name, about)"
+_SILENCE = "(kind, key, time, told)"
 
 
 def samples(connection: BaseDatabaseWrapper):
     """The triggers that this database should have."""
     dialect = {"sqlite": _sqlite, "postgresql": _postgresql}[connection.vendor]
-    tables = {Sample._meta.db_table, Description._meta.db_table}
+    tables = {model._meta.db_table for model in (Sample, Description, Silence)}
     if not tables <= set(connection.introspection.table_names()):
         return  # Not migrated yet.
     for kind, model in KINDS.items():
@@ -37,8 +39,8 @@ def samples(connection: BaseDatabaseWrapper):
 
 
 def _sqlite(connection, kind, model):
-    samples, descriptions = (
-        connection.ops.quote_name(one._meta.db_table) for one in (Sample, Description)
+    samples, descriptions, silences = (
+        connection.ops.quote_name(one._meta.db_table) for one in (Sample, Description, Silence)
     )
     insert = f"INSERT INTO {samples} {_COLUMNS}"
     # Six decimals, as Django writes them: texts are compared.
@@ -59,10 +61,13 @@ def _sqlite(connection, kind, model):
 
     def unknown(until):
         """From when a report was due, if nobody has set it since, nor told of that silence."""
-        return (
-            f"{insert} SELECT '{kind}', OLD.id, {due}, NULL, NULL, '' "
+        untold = (
             f"WHERE {silent('OLD', until)} AND NOT EXISTS (SELECT 1 FROM {samples} "
             f"WHERE kind = '{kind}' AND key = OLD.id AND time >= {due})"
+        )
+        return (
+            f"INSERT INTO {silences} {_SILENCE} SELECT '{kind}', OLD.id, {due}, {now} {untold}; "
+            f"{insert} SELECT '{kind}', OLD.id, {due}, NULL, NULL, '' {untold}"
         )
 
     # A report says itself when it was.
@@ -121,7 +126,9 @@ def _finite(number):
 
 
 def _postgresql(connection, kind, model):
-    samples, descriptions = (_qualified(connection, one) for one in (Sample, Description))
+    samples, descriptions, silences = (
+        _qualified(connection, one) for one in (Sample, Description, Silence)
+    )
     insert = f"INSERT INTO {samples} {_COLUMNS}"
     # NEW and OLD are taken. One moment for all rows of a statement.
     now = "(SELECT clock_timestamp())"
@@ -153,10 +160,12 @@ def _postgresql(connection, kind, model):
     def silence(rows, until):
         """From when a report was due, if nobody has set it since, nor told of that silence."""
         return (
-            f"{insert} SELECT '{kind}', was.id, {due}, {unknown}, '' FROM {rows} "
+            f"WITH untold AS ({insert} SELECT '{kind}', was.id, {due}, {unknown}, '' FROM {rows} "
             f"WHERE CASE WHEN {silent('was', until)} THEN coalesce("
             f"(SELECT max(last.time) FROM {samples} AS last "
-            f"WHERE last.kind = '{kind}' AND last.key = was.id) < {due}, true) ELSE false END"
+            f"WHERE last.kind = '{kind}' AND last.key = was.id) < {due}, true) ELSE false END "
+            f"RETURNING kind, key, time) "
+            f"INSERT INTO {silences} {_SILENCE} SELECT kind, key, time, {now} FROM untold"
         )
 
     # A report says itself when it was.
