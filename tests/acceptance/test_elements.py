@@ -1,5 +1,7 @@
 """The live elements in a browser: on the page that shows each, in every state, for everybody."""
 
+import re
+
 import pytest
 from asgiref.sync import sync_to_async
 from playwright.async_api import expect
@@ -9,6 +11,8 @@ from values.models import IntegerValue
 
 MINUS = "\N{MINUS SIGN}"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+#: A chart's line, of whatever course.
+DRAWN = re.compile("^M")
 #: Counts the websockets that a page opens.
 COUNTED = """window.sockets = [];
 window.WebSocket = class extends WebSocket {
@@ -61,20 +65,29 @@ async def test_each_element_follows(open_elements, values):
     await expect(value).to_have_text(f"fan: {MINUS}1,500 rpm")
     await expect(chart.locator("figcaption")).to_have_text("fan:")
     await expect(chart).to_contain_text(f"from {MINUS}1,500 to 7 in the last 2 min")
-    path = chart.locator("[part=line]")
-    assert "V" in await path.get_attribute("d")
+    await expect(chart.locator("[part=line]")).to_have_attribute("d", re.compile("V"))
     await expect(table.locator("tbody tr").first).to_have_text(f"fan{MINUS}1,500")
     assert len(await page.evaluate("window.sockets")) == 1
 
 
 async def test_rows_are_there_at_once(start_server, open_page, values):
-    """With `live_rows` in the page an element shows its value before any websocket is there."""
+    """With `live_rows` in the page value and chart show them before any websocket is there."""
 
     async def blocked(page):
         await page.add_init_script("window.WebSocket = class { close() {} };")
 
     page = await open_page(f"{start_server().url}/elements/", prepare=blocked)
     await expect(page.locator("live-value").first).to_contain_text("7")
+    # This one asks for no history.
+    await expect(page.locator(".themed live-chart [part=line]")).to_have_attribute("d", DRAWN)
+
+
+async def test_a_chart_that_comes_later_begins_with_what_is_there(open_elements, values):
+    """Put into a page whose stream is live already, a chart draws the value that it has."""
+    page = await open_elements()
+    chart = await put(page, f'<live-chart stream="intval" pk="{values[1].pk}"></live-chart>')
+    await expect(chart).to_contain_text("from 1,482 to 1,482")
+    await expect(chart.locator("[part=line]")).to_have_attribute("d", DRAWN)
 
 
 async def test_an_outage_is_said_and_made_good(open_elements, values):
@@ -88,8 +101,8 @@ async def test_an_outage_is_said_and_made_good(open_elements, values):
     await change("fan", value=8)
     await sync_to_async(server.start)()
     await expect(value).to_have_text("fan: 8 rpm")
-    line = await page.locator("live-chart").first.locator("[part=line]").get_attribute("d")
-    assert line.count("M") >= 2
+    line = page.locator("live-chart").first.locator("[part=line]")
+    await expect(line).to_have_attribute("d", re.compile("M.*M"))
 
 
 @pytest.mark.parametrize(

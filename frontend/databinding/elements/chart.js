@@ -49,8 +49,8 @@ export class LiveChart extends LiveElement {
   }
 
   connectedCallback() {
-    this.restarted();
     super.connectedCallback();
+    this.restarted(); // What it begins with are the rows that are there: they came with the page, or to others.
     this.#timer = window.setInterval(() => document.visibilityState === "visible" && this.update(), MOVE);
   }
 
@@ -71,14 +71,14 @@ export class LiveChart extends LiveElement {
 
   restarted() {
     this.#tail = new Tail(this.#span);
-    this.took();
+    if (!this.old) this.took();
     void this.#ask(this.#tail);
   }
 
   stood() {
     // While there is no connection nothing is known of the value; back, it is again what it is.
     if (this.live) this.took();
-    else if (this.rows.size > 0) this.#tail?.push(Date.now(), null);
+    else if (this.old) this.#tail?.push(Date.now(), null);
   }
 
   took() {

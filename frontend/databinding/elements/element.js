@@ -1,4 +1,4 @@
-import { lookOf } from "./look.js";
+import { isLost, lookOf } from "./look.js";
 import { schedule } from "./schedule.js";
 import { use } from "./shared.js";
 import { sheet } from "./style.js";
@@ -115,6 +115,13 @@ export class LiveElement extends HTMLElement {
   /** Is the connection up, and what is shown as the database has it? */
   get live() {
     return this.#used?.stream.state === "live";
+  }
+
+  /** Is what is shown from before: is the connection lost, or did the server refuse to go on? */
+  get old() {
+    if (this.#used === null) return false;
+    const { connection, stream } = this.#used;
+    return stream.error !== null || isLost(connection.status, stream.state);
   }
 
   /** @returns {import("./look.js").Look} */

@@ -10,6 +10,17 @@ import { standing } from "../standing.js";
  * @typedef {{state: State, icon: string, word: string}} Look  Both are empty where there is nothing to say.
  */
 
+/** How a connection stands that is lost: what is shown is from before. */
+const LOST = ["reconnecting", "offline", "ended"];
+
+/**
+ * @param {{state: import("../socket.js").State}} connection
+ * @param {import("../stream.js").StreamState} stream
+ */
+export function isLost(connection, stream) {
+  return LOST.includes(standing(connection, stream));
+}
+
 /**
  * @param {object} facts
  * @param {{state: import("../socket.js").State, since: number}} facts.connection
@@ -25,8 +36,7 @@ export function lookOf({ connection, stream, there, staleSince }) {
     if (status === 401 || status === 403) return { state: "refused", icon: "⊘", word: status === 401 ? "Log in to see this" : "No permission" };
     return { state: "wrong", icon: "◆", word: stream.error?.message ?? "Refused" };
   }
-  if (stands === "reconnecting" || stands === "offline" || stands === "ended")
-    return { state: "offline", icon: "◆", word: `Offline since ${clock(connection.since)}` };
+  if (LOST.includes(stands)) return { state: "offline", icon: "◆", word: `Offline since ${clock(connection.since)}` };
   if (!stream.loaded) return { state: "loading", icon: "⟳", word: "Loading" };
   if (!there) return { state: "missing", icon: "–", word: "Not there" };
   if (staleSince !== null) return { state: "stale", icon: "◷", word: `Unchanged since ${clock(staleSince)}` };
