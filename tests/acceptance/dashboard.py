@@ -119,3 +119,17 @@ class Frames:
             return len(self.resumed()) >= count
 
         await until(answered)
+
+    async def row(self, **data):
+        """Wait until a batch has brought a row of the integers that holds this."""
+
+        async def brought():
+            rows = [
+                event.get("data") or {}
+                for frame in self.received
+                if frame["stream"] == "intval"
+                for event in frame["payload"].get("events", [])
+            ]
+            return any(data.items() <= row.items() for row in rows)
+
+        await until(brought)

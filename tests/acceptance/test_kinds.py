@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from playwright.async_api import expect
 
-from tests.acceptance.dashboard import edit, standing, tile, until
+from tests.acceptance.dashboard import Frames, edit, standing, tile, until
 from tests.servers import CHECKOUT
 from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
 
@@ -123,14 +123,16 @@ async def test_search_order_and_pins_are_kept(start_server, open_page, admin_use
 
 async def test_a_paused_page_stands_still(start_server, open_page, pump):
     """Nothing moves while it is paused; then it is as the database has it."""
-    page = await open_page(start_server().url)
+    frames = Frames()
+    page = await open_page(start_server().url, prepare=frames.listen)
     await standing(page, "live")
     await page.get_by_role("button", name="Pause").click()
     await expect(page.locator("#pause")).to_contain_text("Paused at")
     await IntegerValue.objects.aupdate(value=7)
-    await page.wait_for_function("() => performance.now() > 0")
-    ready = "document.querySelector('.tile[data-id^=intval] .value').textContent"
-    assert await page.evaluate(ready) == "1,482"
+    await frames.row(name="fan.rpm", value=7)
+    await page.evaluate("() => new Promise(requestAnimationFrame)")  # It would be drawn by then.
+    shown = "document.querySelector('.tile[data-id^=intval] .value').textContent"
+    assert await page.evaluate(shown) == "1,482"
     await page.locator("#pause").click()
     await expect(tile(page, "fan.rpm").locator(".value")).to_have_text("7")
 

@@ -1,5 +1,7 @@
 """The live admin in a browser: lists and forms that show what others do, and never lose a draft."""
 
+import asyncio
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission, User
@@ -358,11 +360,16 @@ async def test_a_phone_and_little_motion(open_admin, ana, tasks):
     page = await open_admin(
         LIST, ana, viewport={"width": 390, "height": 844}, reduced_motion="reduce"
     )
+    # It is there for a moment: somebody looks all the while.
+    dot = """() => {
+      const changed = [...document.querySelectorAll("td.live-changed")];
+      return changed.length > 0 && changed.map((cell) =>
+        [cell.className, getComputedStyle(cell, "::after").content]);
+    }"""
+    watching = asyncio.ensure_future(page.wait_for_function(dot))
     await update("paint", notes="soon")
-    cell = row(page, "paint").locator(".field-link")
-    await expect(cell).to_have_class("field-link live-changed")
-    dot = 'getComputedStyle(document.querySelector("td.live-changed"), "::after").content'
-    assert await page.evaluate(dot) == '" •"'
+    seen = await (await watching).json_value()
+    assert seen == [["field-link live-changed", '" •"']]
     bar = await page.locator(".live-bar").bounding_box()
     assert bar["x"] >= 0
     assert bar["x"] + bar["width"] <= 390

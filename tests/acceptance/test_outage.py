@@ -42,7 +42,11 @@ WATCH = """() => {
     last = value;
   }).observe(growing, { childList: true, characterData: true, subtree: true });
 }"""
-AGES = "[...document.querySelectorAll('.tile .age')].map((age) => age.textContent)"
+#: Are all tiles marked as of then, or none of them?
+MARKED = """(marked) => {
+  const ages = [...document.querySelectorAll(".tile .age")];
+  return ages.length > 0 && ages.every((age) => age.textContent.includes("as of") === marked);
+}"""
 
 
 @asynccontextmanager
@@ -91,9 +95,7 @@ async def test_a_killed_server_comes_back_under_the_page(
         server.kill()
         await standing(page, "reconnecting", "offline")
         await expect(page.locator("#banner")).to_contain_text("The numbers below are from then.")
-        ages = await page.evaluate(AGES)
-        assert ages
-        assert all("as of" in age for age in ages)
+        await page.wait_for_function(MARKED, arg=True)
         await writes(20)
         await asyncio.to_thread(server.start)
         await standing(page, "live")
@@ -101,7 +103,7 @@ async def test_a_killed_server_comes_back_under_the_page(
     await shows_the_database(page)
 
     await expect(page.locator("#banner")).to_be_hidden()
-    assert "as of" not in "".join(await page.evaluate(AGES))
+    await page.wait_for_function(MARKED, arg=False)
     assert await page.evaluate("window.shrunk") == []
     assert frames.resumed() == [True] * len(frames.resumed())
     assert len(frames.resumed()) >= 2

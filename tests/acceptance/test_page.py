@@ -30,6 +30,7 @@ async def blocked(page):
 async def test_rows_are_there_at_the_first_paint(start_server, open_page, rows):
     """The served page carries its rows: they need no websocket, and say so when it stays away."""
     page = await open_page(start_server("daphne").url, prepare=blocked)
+    await page.wait_for_function("() => window.atFirst")  # Perhaps the page was loaded before it.
     assert len(await page.evaluate("window.atFirst")) == len(rows)
     await shows(page, rows)
     await standing(page, "offline")
@@ -75,6 +76,7 @@ async def test_a_finger_finds_every_control(start_server, open_page, admin_user,
     """On a touch screen each control is there without hovering and is 44 pixels large."""
     page = await open_page(start_server().url, user=admin_user, **PHONE)
     await tile(page, "pump").locator("button.value").tap()
+    await expect(tile(page, "pump").locator(".editor input")).to_be_visible()
     for control in await page.locator("button:visible, .actions a:visible").all():
         box = await control.bounding_box()
         small = f"{await control.evaluate('(element) => element.outerHTML')}: {box}"

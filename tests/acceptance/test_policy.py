@@ -5,6 +5,7 @@ import asyncio
 
 import pytest
 from asgiref.sync import sync_to_async as in_database
+from playwright.async_api import expect
 
 from values.models import IntegerValue
 
@@ -43,7 +44,7 @@ async def test_the_admin_works(start_server, open_page, admin_user):
     # Its pickers of dates are made by scripts.
     await visited(page, server, f"/admin/auth/user/{admin_user.pk}/change/")
     await page.click("#calendarlink0")
-    assert await page.is_visible("#calendarbox0")
+    await expect(page.locator("#calendarbox0")).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/api/", "/api/intval/", "/api/docs/", "/accounts/login/"])
