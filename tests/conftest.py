@@ -1,3 +1,4 @@
+import signal
 import time
 
 import pytest
@@ -6,6 +7,9 @@ from django.db import connections
 
 from tests import settings
 from tests.servers import PATIENCE, Server
+
+# A shell that starts this in the background has it ignore Ctrl-C; what it starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
