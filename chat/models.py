@@ -1,7 +1,6 @@
 import uuid
 from datetime import timedelta
 
-from coolname import generate_slug
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +13,8 @@ LEASE = timedelta(seconds=90)
 class RoomManager(models.Manager["Room"]):
     def free_label(self) -> str:
         """A readable label that no room has; there are hundreds of millions."""
+        from coolname import generate_slug  # reads lists of words, which most processes don't need
+
         while self.filter(label=(label := generate_slug(3))).exists():
             pass
         return label

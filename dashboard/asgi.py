@@ -15,6 +15,8 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
 
+gc.disable()  # until all is there: see the end
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 django_application = get_asgi_application()  # sets Django up, before anything below needs models
 
@@ -59,6 +61,7 @@ async def lifespan(receive, send):
 sys.setswitchinterval(0.001)
 
 # What there is by now stays until the end. Else Python's garbage collector would walk through all
-# of it every so often, for 50 ms each time, while the event loop waits.
-gc.collect()
+# of it every so often, for 50 ms each time, while the event loop waits. What of it is garbage stays
+# too: that is next to nothing, and looking for it would be one such walk.
 gc.freeze()
+gc.enable()

@@ -64,7 +64,7 @@ INLINE_STYLES = ["/api/"]
 
 INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",  # first: `runserver` leaves static files to WhiteNoise too
-    "daphne",  # before staticfiles: `runserver` speaks ASGI
+    "dashboard.runserver",  # before staticfiles: `runserver` speaks ASGI
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

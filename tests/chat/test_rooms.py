@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 
-from chat import jobs, models
+from chat import jobs
 from chat.bindings import MessageBinding, PresenceBinding
 from chat.models import LEASE, Message, Presence, Room
 from databinding.testing import assert_groups_agree
@@ -41,7 +41,7 @@ def test_a_label_that_is_taken_is_drawn_again(monkeypatch):
     """Where another room has the label, another label is tried."""
     Room.objects.create(label="taken", name="Taken")
     labels = iter(["taken", "taken", "free"])
-    monkeypatch.setattr(models, "generate_slug", lambda words: next(labels))
+    monkeypatch.setattr("coolname.generate_slug", lambda words: next(labels))
     assert Room.objects.free_label() == "free"
 
 

@@ -1,0 +1,3 @@
+from daphne.management.commands.runserver import Command
+
+__all__ = ["Command"]
