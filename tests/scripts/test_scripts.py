@@ -4,8 +4,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -44,6 +45,7 @@ def test_help_names_the_options():
     ("script", "said"),
     [
         ("bench", ["--quick", "plots", "tiles"]),
+        ("failures", ["LOG…"]),
         ("screenshots", ["--check", "docs/pictures/*.png,"]),
         ("soak", ["[MINUTES]", "[--seed"]),
         ("test", ["PYTEST_ARGUMENT…"]),
@@ -56,6 +58,55 @@ def test_help_of_the_others(script, said):
     )
     assert process.returncode == 0
     assert set(said) <= set(process.stdout.split())
+
+
+#: A test that fails in each way that there is, as pytest is run by `scripts/test`.
+FAILING = """
+import pytest
+
+def deep():
+    raise ValueError("the cause")
+
+def test_wrong():
+    assert list(range(100)) == [1, 2], "what it is about"
+
+def test_broken():
+    deep()
+
+@pytest.fixture
+def console():
+    yield
+    assert [] == ["an error on the console"]
+
+def test_after(console):
+    pass
+"""
+
+
+def gist(*logs):
+    return subprocess.check_output([CHECKOUT / "scripts" / "failures", *logs], text=True)
+
+
+def test_what_failed_is_told_in_few_lines(tmp_path):
+    """Of a log of pytest each failure is told, with where and what; of others their last lines."""
+    (tmp_path / "test_some.py").write_text(FAILING)
+    pytest_log, other_log = tmp_path / "pytest.log", tmp_path / "other.log"
+    with pytest_log.open("w") as log:
+        alone = ["-p", "no:django", "-p", "no:cacheprovider", "-p", "no:schemathesis", "--tb=short"]
+        command = [sys.executable, "-m", "pytest", *alone, tmp_path]
+        assert subprocess.run(command, cwd=tmp_path, stdout=log).returncode == 1
+    other_log.write_text("".join(f"line {number}\n" for number in range(40)))
+    said = gist(pytest_log, other_log).splitlines()
+    for name in ("wrong", "broken"):
+        assert any(line.startswith(f"FAILED test_some.py::test_{name}") for line in said)
+    assert any(line.startswith("ERROR test_some.py::test_after") for line in said)
+    assert "E   ValueError: the cause" in said
+    assert "E   AssertionError: what it is about" in said
+    assert "E   AssertionError: assert [] == ['an error on the console']" in said
+    assert "test_some.py:8: in test_wrong" in said
+    assert said[-15:] == [f"line {number}" for number in range(25, 40)]
+    many = gist(*[pytest_log] * 9).splitlines()
+    assert (len(many), many[-1]) == (61, "… and more, above")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +137,8 @@ def test_a_taken_port_is_named():
 @contextmanager
 def started(folder):
     """`scripts/run` on an empty database, as far as its page; yields it, its processes (the server
-    first, then the feed), and what it said. All of them must end inside."""
+    first, then the feed), and what it said. All of them must end inside; if something fails there
+    first, they are ended here."""
     with reserve_port() as reservation:
         port = reservation.getsockname()[1]
         script = subprocess.Popen(
@@ -98,17 +150,23 @@ def started(folder):
             start_new_session=True,
         )
         with script:
-            said = ""
-            while f"open http://127.0.0.1:{port}/" not in said:
-                line = script.stdout.readline()
-                assert line, said
-                said += line
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
-                assert response.status == 200
-            children = psutil.Process(script.pid).children(recursive=True)
-            assert len(children) == 2
-            yield script, sorted(children, key=psutil.Process.create_time), said
-            assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
+            try:
+                said = ""
+                while f"open http://127.0.0.1:{port}/" not in said:
+                    line = script.stdout.readline()
+                    assert line, said
+                    said += line
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
+                    assert response.status == 200
+                # Not theirs: Python looks for C's library, for inotify, by a program of its own.
+                children = psutil.Process(script.pid).children()
+                assert len(children) == 2
+                yield script, sorted(children, key=psutil.Process.create_time), said
+                assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(script.pid, signal.SIGKILL)
+                raise
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
