@@ -8,7 +8,7 @@ from django.db import connections
 from tests import settings
 from tests.servers import PATIENCE, Server
 
-# A shell that starts this in the background has it ignore Ctrl-C; what it starts would inherit that.
+# A shell that starts this in the background has it ignore Ctrl-C, which its children would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
