@@ -1,9 +1,10 @@
 """One websocket's way out, bounded.
 
-A frame is sent by calling the connection's ASGI ``send`` and stepping the coroutine once: on a
-healthy connection that completes at once, and no task is made. If it suspends, because the
-client doesn't read, a task sees it through, and until then nothing else is sent: subscriptions
-wait (they keep no queue, only the number they were told last), replies wait in a short line.
+A frame is written to the connection's transport where that is known (`databinding.servers`), or
+sent by calling its ASGI ``send`` and stepping the coroutine once: on a healthy connection that
+completes at once, and no task is made. If it suspends, because the client doesn't read, a task
+sees it through, and until then nothing else is sent: subscriptions wait (they keep no queue, only
+the number they were told last), replies wait in a short line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from channels.sessions import InstanceSessionWrapper
 
 from databinding.conf import settings
 from databinding.protocol import CloseCode
+from databinding.servers import text_frame, wire_of
 from databinding.tally import HubTally
 
 logger = logging.getLogger("databinding")
@@ -50,6 +52,7 @@ class Connection:
         "_send",
         "_tally",
         "_task",
+        "_wire",
         "blocked",
         "closed",
         "ended",
@@ -61,6 +64,7 @@ class Connection:
 
     def __init__(self, send: Send, tally: HubTally) -> None:
         self._send = _servers_own(send)
+        self._wire = wire_of(self._send) if settings.DIRECT_WRITES else None
         self._tally = tally
         self._loop = asyncio.get_running_loop()
         #: A frame is on its way and the client doesn't read.
@@ -75,11 +79,13 @@ class Connection:
         self._room: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def transmit(self, text: str) -> None:
-        """Send a frame. Only while not `blocked`."""
+    def transmit(self, text: str, frame: bytes | None = None) -> None:
+        """Send a text, as this frame if it was made for several. Only while not `blocked`."""
         if self.closed:
             return
         self._tally.frames += 1
+        if self._wire is not None and self._wire.write(frame or text_frame(text)):
+            return
         sending = self._send({"type": "websocket.send", "text": text})
         # Servers' sends are coroutines, which needn't be asked for an iterator.
         steps = sending if type(sending) is CoroutineType else sending.__await__()

@@ -19,6 +19,7 @@ from databinding.connection import Connection
 from databinding.form import Form
 from databinding.passes import Joined, Pass
 from databinding.relay import DatabaseAway, Relay, Wants, relay_for
+from databinding.servers import text_frame
 from databinding.tally import HubTally
 from databinding.vigil import Vigil
 
@@ -39,7 +40,7 @@ class Subscriber(Protocol):
     @property
     def held_back(self) -> bool: ...
 
-    def push(self, text: str, number: int) -> bool: ...
+    def push(self, text: str, frame: bytes | None, number: int) -> bool: ...
 
     def deliver(self) -> None: ...
 
@@ -164,7 +165,7 @@ class Hub:
         share, without a task, a lock or a queue. Everybody else is on their own.
         """
         stream, classic, number = "", False, -1
-        text, after, events = "", -1, 0
+        text, frame, after, events = "", None, -1, 0
         pushed = 0
         left = self.LOOK_AFTER
         for subscription in this.members:
@@ -184,7 +185,8 @@ class Hub:
                 frames = this.audience.made(stream, classic, number)
                 if frames is not None and len(frames.texts) == 1:
                     (text,), after, events = frames
-            if text and subscription.push(text, after):
+                    frame = text_frame(text)
+            if text and subscription.push(text, frame, after):
                 pushed += 1
             else:
                 subscription.deliver()

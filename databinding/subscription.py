@@ -118,7 +118,7 @@ class Subscription:
         if held_back:
             self.deliver()
 
-    def push(self, text: str, number: int) -> bool:
+    def push(self, text: str, frame: bytes | None, number: int) -> bool:
         """Send the one frame that leads from `number` to this one, if nothing is to come before it
         and the client may be sent it now; else nothing is done, and `deliver` is for what may be.
         """
@@ -136,7 +136,7 @@ class Subscription:
             return False
         self.in_flight += 1
         self.number = number
-        connection.transmit(text)
+        connection.transmit(text, frame)
         return True
 
     def deliver(self) -> None:

@@ -74,11 +74,11 @@ async def test_a_subscription_that_fails_leaves_the_others_served(monkeypatch, c
         sockets = await subscribed(stack, 4)
         failing = []
 
-        def fails(subscription, text, number):
+        def fails(subscription, text, frame, number):
             if not failing:
                 failing.append(subscription)
                 raise ValueError("a fault")
-            return push(subscription, text, number)
+            return push(subscription, text, frame, number)
 
         monkeypatch.setattr(Subscription, "push", fails)
         await update(1)
