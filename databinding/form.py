@@ -134,7 +134,8 @@ class Form:
         known = {getattr(lookup, "prefetch_to", lookup) for lookup in theirs}
         names = self.binding.many_to_many()
         wanted = [self._related(name) for name in names if name not in known]
-        return queryset.using(self.binding.alias()).prefetch_related(*wanted)
+        queryset = queryset.using(self.binding.alias())
+        return queryset.prefetch_related(*wanted) if wanted else queryset
 
     def _related(self, name: str) -> Prefetch[Any]:
         field: Any = self.binding.model._meta.get_field(name)

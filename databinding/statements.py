@@ -26,6 +26,8 @@ class _Statement(NamedTuple):
     text: str
     #: Names of the columns' fields.
     fields: list[str]
+    #: What makes of the database's values those of the fields, by the place of the column.
+    converters: dict[int, Any]
 
 
 class Statements:
@@ -56,11 +58,10 @@ class Statements:
         ]
         with self._connection.cursor() as cursor:
             cursor.execute(statement.text, values)
-            found = cursor.fetchall()
-        return (
-            model.from_db(self._connection.alias, statement.fields, row)
-            for row in statement.compiler.results_iter(results=[found])
-        )
+            found: Any = cursor.fetchall()
+        if statement.converters:
+            found = statement.compiler.apply_converters(found, statement.converters)
+        return (model.from_db(self._connection.alias, statement.fields, row) for row in found)
 
     def _make(self, model: type[Model], keys: Sequence[Any]) -> _Statement | None:
         rows: QuerySet[Any] = QuerySet(model, using=self._connection.alias)
@@ -69,7 +70,9 @@ class Statements:
         text, values = compiler.as_sql()
         if len(values) != len(keys):
             return None  # A key comes twice, or a column is asked for in a way of its own.
-        return _Statement(compiler, text, [column.target.attname for column, *_ in compiler.select])
+        columns = [column for column, *_ in compiler.select]
+        names = [column.target.attname for column in columns]
+        return _Statement(compiler, text, names, compiler.get_converters(columns))
 
 
 def _whole(queryset: QuerySet[Any]) -> bool:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import Max
@@ -79,16 +79,8 @@ class Journal(ABC):
     def keys_since(self, position: Position, limit: int) -> Keys | None:
         """The keys of rows changed since an honoured position; None if more than `limit`."""
 
-    def _witnessed(self, position: Position) -> bool:
-        """Is the newest key that the position covers still there, and the same?"""
-        with self.connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT tag FROM {JournalEntry._meta.db_table} WHERE id = %s", [position.id]
-            )
-            return bool(cursor.fetchone() == (position.tag,))
-
     @staticmethod
-    def _gathered(found: Sequence[tuple[str, str | None]], limit: int) -> Keys | None:
+    def _gathered(found: Sequence[tuple[Any, ...]], limit: int) -> Keys | None:
         """What `keys_since` answers, of labels and keys of which one more than `limit` was read."""
         if len(found) > limit:
             return None

@@ -154,7 +154,9 @@ class PostgreSQLJournal(Journal):
             return False
         if position.id == 0:
             return True
-        return self._witnessed(position)
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT tag FROM {_JOURNAL} WHERE id = %s", [position.id])
+            return bool(cursor.fetchone() == (position.tag,))
 
     def keys_since(self, position: Position, limit: int) -> Keys | None:
         then, now = Snapshot.parse(position.snapshot), self._current()
