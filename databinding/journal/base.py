@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from databinding import idempotency
 from databinding.conf import settings
-from databinding.models import Epoch, JournalEntry, Mark
+from databinding.models import Epoch, Mark
 from databinding.positions import Position
 
 

@@ -100,7 +100,9 @@ class PostgreSQLJournal(Journal):
                 f"""
                 SELECT epoch.value || life.value || '{_JOURNAL}'::regclass::oid, epoch.pruned,
                     newest.id, newest.tag,
-                    EXISTS (SELECT FROM {_JOURNAL} WHERE xid >= %s::text::xid8)
+                    -- In order: of a table it knows little of PostgreSQL expects a third here, and
+                    -- for EXISTS would wade through it.
+                    (SELECT true FROM {_JOURNAL} WHERE xid >= %s::text::xid8 ORDER BY xid LIMIT 1)
                 FROM {_EPOCH} AS epoch
                 JOIN {LIFE} AS life ON life.id = 1
                 LEFT JOIN LATERAL (

@@ -95,7 +95,9 @@ class SQLiteJournal(Journal):
         connection: Any = self.connection
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            found: list[tuple[Any, ...]] = connection.connection.execute(question, values).fetchall()
+            found: list[tuple[Any, ...]] = connection.connection.execute(
+                question, values
+            ).fetchall()
         return found
 
     def state(self) -> State | None:
