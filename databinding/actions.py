@@ -148,7 +148,7 @@ class Actions:
         rows = order.of(rows)
         size = min(limit, _PAGE)
         # By pages, not by a cursor: outside a transaction a pooler takes that away.
-        while page := list((rows if after is None else order.after(rows, after))[:size]):
+        while page := _asked((rows if after is None else order.after(rows, after))[:size]):
             for instance in filter(self._sees, page):
                 yield instance
                 limit -= 1
@@ -299,6 +299,15 @@ class Actions:
         if stored is None or not self._sees(stored):
             return Answer(self.binding.key(instance), None)
         return self._answer(stored)
+
+
+def _asked(rows: QuerySet[Any]) -> list[Model]:
+    """The rows, of which those are asked for that a client says. Raises `ValidationError`."""
+    try:
+        return list(rows)
+    except (DataError, OverflowError):
+        # What filters let through and the database can't compare with: too large a number, say.
+        raise exceptions.ValidationError(["The database can't look for this."]) from None
 
 
 class _FieldsSerializer(ModelSerializer[Any]):

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
+from django.template import loader
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions
+
+
+class _Keys(forms.TextInput):
+    """In the place of a choice of several rows: what was said for them."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return data.getlist(name)
+
+    def format_value(self, value: Any) -> str:
+        return ", ".join(map(str, value or ()))
 
 
 class Filters(DjangoFilterBackend):
@@ -30,6 +42,18 @@ class Filters(DjangoFilterBackend):
         if wrong:
             raise exceptions.ValidationError(wrong)
         return rows
+
+    def to_html(self, request: Any, queryset: Any, view: Any) -> Any:
+        filterset = self.get_filterset(request, queryset, view)
+        for name, field in filterset.form.fields.items():
+            # Not a choice from all the rows there are, whoever may see them, unless the binding's
+            # filters say from which.
+            if isinstance(field, forms.ModelChoiceField) and not callable(
+                filterset.filters[name].queryset
+            ):
+                several = isinstance(field, forms.ModelMultipleChoiceField)
+                field.widget = _Keys() if several else forms.TextInput()
+        return loader.get_template(self.template).render({"filter": filterset}, request)
 
     def names(self, request: Any, queryset: Any, view: Any) -> set[str]:
         """The parameters that these filters know."""

@@ -19,6 +19,9 @@ from rest_framework.settings import api_settings
 from databinding.binding import Binding
 from databinding.refusals import refuse
 
+#: Words of one search at most, and their letters: each costs a condition more for every row.
+_MOST_WORDS, _MOST_LETTERS = 20, 1_000
+
 
 def allowed(view: Any, names: Collection[str]) -> list[str]:
     """Those of these names of fields, with their marks, that the user may go by."""
@@ -31,9 +34,13 @@ class Search(SearchFilter):
 
     def get_search_terms(self, request: Any) -> Any:
         try:
-            return super().get_search_terms(request)
+            words = super().get_search_terms(request)
         except exceptions.ValidationError as error:
             raise exceptions.ValidationError({self.search_param: error.detail}) from None
+        if len(words) > _MOST_WORDS or sum(map(len, words)) > _MOST_LETTERS:
+            most = f"At most {_MOST_WORDS} words, and {_MOST_LETTERS} letters."
+            raise exceptions.ValidationError({self.search_param: [most]})
+        return words
 
     def names(self, request: Any, queryset: Any, view: Any) -> set[str]:
         return {self.search_param} if self.get_search_fields(view, request) else set()
@@ -53,13 +60,23 @@ class Ordering(OrderingFilter):
 
 
 def order_of(request: Request, view: Any) -> list[str]:
-    """The names that the client gives. Raises `ValidationError` for those not declared."""
+    """The names that the client gives, each once. Raises `ValidationError` for those not declared.
+
+    So there are no more of them than are declared: what comes after a position takes conditions
+    that grow with the square of their number.
+    """
     parameter, known = api_settings.ORDERING_PARAM, allowed(view, view.ordering_fields)
     said = request.query_params.get(parameter, "")
     names = [name.strip() for name in said.split(",") if name.strip()]
+    there: set[str] = set()
     for name in names:
-        if name.removeprefix("-") not in known:
-            raise exceptions.ValidationError({parameter: [f"One can't order by {name!r}."]})
+        column = name.removeprefix("-")
+        if column not in known or column in there:
+            again = " a second time" if column in there else ""
+            raise exceptions.ValidationError(
+                {parameter: [f"One can't order by {name[:100]!r}{again}."]}
+            )
+        there.add(column)
     return names
 
 

@@ -15,7 +15,9 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, connections
 from django.test import AsyncClient, Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
+from django_filters.rest_framework import FilterSet, ModelChoiceFilter
 from drf_spectacular.validation import validate_schema
 from rest_framework.authtoken.models import Token
 from rest_framework.serializers import CharField, DecimalField, ModelSerializer
@@ -241,6 +243,7 @@ def valued(serve):
     class Valued(MessageBinding):
         fields = ["room", "text", "hidden"]
         filterset_fields = {"text": ["exact", "contains"], "hidden": ["exact"], "tags": ["exact"]}
+        filterset_fields |= {"room": ["exact"], "id": ["in"]}
         search_fields = ["text", "tags__name"]
         ordering_fields = ["text", "hidden", "room__name"]
 
@@ -290,6 +293,10 @@ def test_what_is_declared_narrows_and_orders(valued, client, query, texts):
         "cursor=WyJcdTAwMDAiXQ",
         "ordering=tags",
         "ordering=pk",
+        "ordering=text,text",
+        "ordering=text,hidden,-text",
+        "search=" + "+".join("abcdefghijklmnopqrstu"),
+        "search=" + 1001 * "a",
         "hidden=perhaps",
         "tags=999",
         "search=%00",
@@ -304,6 +311,25 @@ def test_what_a_list_is_not_asked_is_refused(valued, client, query):
     assert response.status_code == 400
     if not query.startswith("hidden"):
         assert name == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("text", ["ordering", "search"])
+def test_what_would_cost_much_is_refused_before_it_does(valued, client, text):
+    """However often a list is to be ordered by something or searched for it: no query is made."""
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get("/own/valued/", {text: ",".join(["text"] * 10_000), "limit": 1})
+    assert list(response.json()) == [text]
+    assert [one for one in queries if "shapes_message" in one["sql"]] == []
+
+
+def test_what_the_database_can_not_look_for(valued, client):
+    """A number that no column holds is no row's, or makes no sense; it is no fault of ours."""
+    response = client.get(f"/own/valued/?id__in=0,{10**30}")
+    assert (response.status_code, response.json()) == (
+        (400, ["The database can't look for this."])
+        if connection.vendor == "sqlite"
+        else (200, {"next": None, "results": []})
+    )
 
 
 def test_a_binding_without_filters_has_none(client):
@@ -780,6 +806,39 @@ def test_a_page_has_filters_and_a_next_one(valued, client):
         assert part in page
     page = client.get("/own/valued/", headers={"accept": "text/html"}).content.decode()
     assert "Next" not in page
+
+
+def test_filters_show_no_rows_beside_the_lists(valued, client):
+    """What a filter could be narrowed to isn't listed: it may be anybody's. What was said is."""
+    Room.objects.create(name="elsewhere")
+    room, tag = Room.objects.get(name="z"), Tag.objects.get(name="tag a")
+    for query, said in (("", ["", ""]), (f"room={room.pk}&tags={tag.pk}", [room.pk, tag.pk])):
+        address = f"/own/valued/?{query}"
+        page = client.get(address, headers={"accept": "text/html"}).content.decode()
+        assert "elsewhere" not in page
+        assert "tag a" not in page
+        (form,) = re.findall(r'<form [^>]*method="get">.*?</form>', page, re.DOTALL)
+        assert "errorlist" not in form
+        for name, value in zip(("room", "tags"), said, strict=True):
+            (field,) = re.findall(rf'<input [^>]*name="{name}"[^>]*>', form)
+            assert f'value="{value}"' in field or (value == "" and "value" not in field)
+
+
+def test_filters_that_say_what_may_be_chosen_show_it(serve, client):
+    """A filter of the binding's own lists what it is made to choose from, for whoever asks."""
+
+    class Filters(FilterSet):
+        room = ModelChoiceFilter(queryset=lambda request: Room.objects.filter(name="here"))
+
+    class Chosen(MessageBinding):
+        filterset_class = Filters
+
+    serve({"chosen": Chosen})
+    Room.objects.create(name="here")
+    Room.objects.create(name="elsewhere")
+    page = client.get("/own/chosen/", headers={"accept": "text/html"}).content.decode()
+    assert ">here</option>" in page
+    assert "elsewhere" not in page
 
 
 # Its description
