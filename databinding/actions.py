@@ -122,7 +122,7 @@ class Actions:
         """The rows by primary key, after this one, so many at most."""
         self.permit("list", None)
         limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
-        position = None if after is None else [self._key(after, "after")]
+        position = None if after is None else [key_said(self.binding, after, "after")]
         found = self._walk(self.seen(), Order(self.binding.model), position, limit)
         return [self._answer(instance) for instance in found]
 
@@ -169,10 +169,6 @@ class Actions:
         instance = self._visible(pk)
         self.permit(action, self.binding.key(instance), instance)
 
-    def wire_key(self, pk: Any) -> Key:
-        """A key as it stands on the wire, of whatever was said for it. Raises `Http404`."""
-        return self.binding.wire_key(self._key(pk, "pk"))
-
     def permit_other(self, action: str, pk: Any) -> None:
         """`permit` an action besides the five; classes are asked about the row, if it names one.
 
@@ -201,7 +197,7 @@ class Actions:
     def _visible(self, pk: Any, *, lock: bool = False) -> Model:
         if pk is None:
             raise exceptions.ValidationError({"pk": ["This field is required."]})
-        key = self._key(pk, "pk")
+        key = key_said(self.binding, pk)
         if lock:
             self._lock(key)
         instance = self.form.queryset().filter(pk=key).first()
@@ -218,20 +214,6 @@ class Actions:
             # can't be locked.
             rows = self.binding.model._base_manager.using(alias).filter(pk=key)
             list(rows.order_by().select_for_update().values_list("pk"))
-
-    def _key(self, pk: Any, name: str) -> Any:
-        """Raises `Http404` for what no row of this model has as its key."""
-        if isinstance(pk, (bool, float, list, dict)):
-            raise exceptions.ValidationError({name: ["This isn't a primary key."]})
-        field = column(self.binding.model._meta.pk)
-        if isinstance(pk, str) and "\0" in pk:
-            raise Http404  # PostgreSQL's texts hold no NUL.
-        try:
-            value = field.to_python(pk)
-            field.run_validators(value)
-        except (DjangoValidationError, TypeError, ValueError, OverflowError):
-            raise Http404 from None
-        return value
 
     def _sees(self, instance: Model) -> bool:
         return not self.groups.isdisjoint(self.binding.groups_of(instance))
@@ -299,6 +281,23 @@ class Actions:
         if stored is None or not self._sees(stored):
             return Answer(self.binding.key(instance), None)
         return self._answer(stored)
+
+
+def key_said(binding: type[Binding], pk: Any, name: str = "pk") -> Any:
+    """The primary key that a client says. Raises `Http404` for what no row of the model has as one,
+    and `ValidationError`, by the name of the parameter, for what is none at all.
+    """
+    if isinstance(pk, (bool, float, list, dict)):
+        raise exceptions.ValidationError({name: ["This isn't a primary key."]})
+    field = column(binding.model._meta.pk)
+    if isinstance(pk, str) and "\0" in pk:
+        raise Http404  # PostgreSQL's texts hold no NUL.
+    try:
+        value = field.to_python(pk)
+        field.run_validators(value)
+    except (DjangoValidationError, TypeError, ValueError, OverflowError):
+        raise Http404 from None
+    return value
 
 
 def _asked(rows: QuerySet[Any]) -> list[Model]:

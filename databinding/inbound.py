@@ -21,7 +21,7 @@ from djangochannelsrestframework.decorators import action as dcrf_action
 from rest_framework import exceptions
 
 from databinding import protocol, throttling
-from databinding.actions import Actions
+from databinding.actions import Actions, key_said
 from databinding.binding import Binding
 from databinding.difference import Key
 from databinding.refusals import Changed, as_api_exception, refuse
@@ -152,6 +152,21 @@ class BindingConsumer(AsyncAPIConsumer):
         instance.delete()
 
     # On the way in and out
+
+    async def handle_action(self, action: str, request_id: Any, **kwargs: Any) -> None:
+        """Custom actions, too, are about a row by its key as it stands on the wire.
+
+        Whatever spells it otherwise: who decides by it, and who then finds the row, must mean the
+        same one.
+        """
+        known = action in self.available_actions and action not in FIVE
+        if known and kwargs.get("pk") is not None:
+            try:
+                kwargs["pk"] = self.binding.wire_key(key_said(self.binding, kwargs["pk"]))
+            except Exception as exc:
+                await self.handle_exception(exc, action=action, request_id=request_id)
+                return
+        await super().handle_action(action, request_id, **kwargs)
 
     async def _in_database(self, work: Callable[..., T], *args: Any) -> T:
         def run() -> T:

@@ -138,7 +138,7 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         said = self._parameters(request)
         actions = self.actions()
         if pk is not None:
-            said["pk"] = actions.wire_key(pk)
+            said["pk"] = pk
         door = Door(self.stream, actions.groups, actions.user)
         data, status = carry_out(actions.performer, door, self.extra, said)
         return Response(data, status=status)

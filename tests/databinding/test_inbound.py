@@ -420,6 +420,29 @@ async def test_an_action_of_ones_own_needs_permission(monkeypatch):
     assert await stored() == {row.pk: ("a", 21)}
 
 
+async def test_an_action_of_ones_own_is_about_one_row(monkeypatch):
+    """However a client spells the key, the binding and its action are given the row's; what is no
+    key is refused before they are asked."""
+    asked = []
+
+    def has_permission(self, user, action, pk):
+        asked.append((action, pk))
+        return True
+
+    monkeypatch.setattr(Actions, "has_permission", has_permission)
+    row = await create(name="a", value=1)
+    async with Client(Acting) as client:
+        for pk in (row.pk, str(row.pk), f" {row.pk} "):
+            assert (await client.ask("s", "double", pk=pk))["response_status"] == 200
+        for pk in (True, float(row.pk), [row.pk], {"pk": row.pk}):
+            await refused(client, "s", "double", 400, pk=pk)
+        for pk in ("a", "", 10**30, "\0"):
+            await refused(client, "s", "double", 404, pk=pk)
+    assert asked == 3 * [("double", row.pk)]
+    assert {type(pk) for _, pk in asked} == {int}
+    assert await stored() == {row.pk: ("a", 8)}
+
+
 class Housekeeper(MemberBinding.consumer):
     """Says itself how rows are saved."""
 
