@@ -9,13 +9,14 @@ permitted, valid or a conflict is the same everywhere.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DataError, connections, transaction
+from django.db import DatabaseError, DataError, InterfaceError, connections, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from rest_framework import exceptions
@@ -32,6 +33,8 @@ from databinding.keyset import Order, Position, column
 from databinding.locks import wait_at_most
 from databinding.refusals import Answer, Changed, invalid, refuse
 from databinding.throttling import AskedRequest
+
+logger = logging.getLogger("databinding")
 
 #: Rows that are read at once for a list, at most.
 _PAGE = 2_000
@@ -124,7 +127,7 @@ class Actions:
         limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
         position = None if after is None else [key_said(self.binding, after, "after")]
         found = self._walk(self.seen(), Order(self.binding.model), position, limit)
-        return [self._answer(instance) for instance in found]
+        return [answer for _, answer in found]
 
     def page(
         self, narrow: Narrow, order: Order, after: Position | None, limit: int
@@ -138,19 +141,31 @@ class Actions:
         if repeats(rows):
             rows = self.seen().filter(pk__in=rows.order_by().values("pk"))
         found = list(self._walk(rows, order, after, limit + 1))
-        position = order.position(found[limit - 1]) if len(found) > limit else None
-        return [self._answer(instance) for instance in found[:limit]], position
+        position = order.position(found[limit - 1][0]) if len(found) > limit else None
+        return [answer for _, answer in found[:limit]], position
 
     def _walk(
         self, rows: QuerySet[Any], order: Order, after: Position | None, limit: int
-    ) -> Iterator[Model]:
-        """Those of the rows that the groups see, so many at most."""
+    ) -> Iterator[tuple[Model, Answer]]:
+        """Those of the rows that the groups see, so many at most.
+
+        One that can't be rendered is left out, as it is on a page: the others have not to answer
+        for it.
+        """
         rows = order.of(rows)
         size = min(limit, _PAGE)
         # By pages, not by a cursor: outside a transaction a pooler takes that away.
         while page := _asked((rows if after is None else order.after(rows, after))[:size]):
             for instance in filter(self._sees, page):
-                yield instance
+                try:
+                    answer = self._answer(instance)
+                except (DatabaseError, InterfaceError):
+                    raise
+                except Exception:
+                    key = self.binding.key(instance)
+                    logger.exception("%s: row %r can't be rendered.", self.form, key)
+                    continue
+                yield instance, answer
                 limit -= 1
                 if not limit:
                     return

@@ -3,6 +3,7 @@
 from databinding.websockets import WebsocketBinding
 
 from .models import BooleanValue, FloatValue, IntegerValue, TextValue
+from .samples.kinds import finite
 from .throttles import Asking
 
 #: The model permission that each write asks for; every other action only reads.
@@ -24,6 +25,11 @@ class ValueBinding(WebsocketBinding):
             return False
         permission = f"values.{WRITES[action]}_{self.model._meta.model_name}"
         return user.is_active and user.is_staff and user.has_perm(permission)
+
+    def serialize_data(self, instance):
+        """Of a number that JSON can't say, which only programs write, nothing is known."""
+        data = super().serialize_data(instance)
+        return {name: finite(value) for name, value in data.items()}
 
 
 class IntegerValueBinding(ValueBinding):

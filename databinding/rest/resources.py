@@ -52,6 +52,12 @@ class Browsable(BrowsableAPIRenderer):
     def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> Any:
         return method in view.allowed_methods and view.grants(method, obj)
 
+    def get_raw_data_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
+        try:
+            return super().get_raw_data_form(data, view, method, request)
+        except ValueError:
+            return None  # What the row holds JSON can't say; the other form is there.
+
     def render_form_for_serializer(self, serializer: Any) -> Any:
         if any(isinstance(field, ManyRelatedField) for field in serializer.fields.values()):
             return None  # A form that says nothing of them would empty them.

@@ -117,7 +117,8 @@ export class Tile {
     this.data = data;
     if (data.value !== before) {
       const number = asNumber(data.value);
-      if (number !== null) this.asked ? this.#history.push(now, number) : this.#history.restart(now, number);
+      if (number === null) this.#history.gap(now);
+      else this.asked ? this.#history.push(now, number) : this.#history.restart(now, number);
       this.#before = before;
       this.#flash ||= now - this.changedAt >= FLASH_AFTER;
       this.changedAt = now;
@@ -192,7 +193,7 @@ export class Tile {
    * @param {number} time
    */
   resume(time) {
-    this.#history.resume(time);
+    if (this.data.value !== null) this.#history.resume(time);
     this.#events.dirty(this);
   }
 

@@ -1,5 +1,6 @@
 """Values of all kinds on the page: how they are shown, found, edited, and what they were."""
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,29 @@ async def test_each_kind_is_shown_and_edited_in_its_way(start_server, open_page,
 
     await edit(page, "pump.note", "Watch the temperature")
     await expect(tile(watcher, "pump.note").locator(".value")).to_have_text("Watch the temperature")
+
+
+async def test_what_no_number_says_is_not_known(start_server, open_page, admin_user, pump):
+    """Where a program makes a value infinite its tile says that nothing is known, and its line
+    ends; typing a number mends it."""
+    page = await open_page(start_server().url, user=admin_user)
+    await standing(page, "live")
+    pressure = tile(page, "pump.pressure")
+    line = pressure.locator(".sparkline .line")
+    await expect(pressure.locator(".value")).to_have_text("11.25")
+    await FloatValue.objects.aupdate(value=math.inf)
+    await expect(pressure.locator(".value")).to_have_text("–")
+    await expect(pressure.locator(".age")).to_contain_text("nothing known since")
+    await expect(pressure.locator(".badge")).to_be_hidden()
+    ends = await line.get_attribute("d")
+    assert ends.count("M") == 1
+    await edit(page, "pump.pressure", "9")
+    await expect(pressure.locator(".value")).to_have_text("9.00")
+    await page.wait_for_function(
+        "(line) => (line.getAttribute('d').match(/M/g) ?? []).length === 2",
+        arg=await line.element_handle(),
+    )
+    assert (await FloatValue.objects.aget()).value == 9
 
 
 async def test_a_decimal_is_added(start_server, open_page, admin_user, pump):

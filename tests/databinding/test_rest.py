@@ -1,6 +1,7 @@
 """The bindings of a demultiplexer as REST resources."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -221,6 +222,25 @@ def test_how_a_row_is_written_is_the_consumers_affair(serve, client):
 
 
 # Lists
+
+
+def test_a_list_leaves_out_what_cannot_be_rendered(client, caplog):
+    """The other rows haven't to answer for it, neither in pages; by itself it is a fault."""
+    papers = [Paper.objects.create(amount=number) for number in range(4)]
+    papers.sort(key=lambda one: one.pk)
+    for bad in papers[1:3]:
+        Paper.objects.filter(pk=bad.pk).update(ratio=math.inf)
+    fine = [str(papers[0].pk), str(papers[3].pk)]
+    found = pages(client, "/shapes/1/paper/?limit=1")
+    assert [[row["pk"] for row in page] for page in found] == [fine[:1], fine[1:]]
+    assert f"row '{papers[1].pk}' can't be rendered" in caplog.text
+    client.raise_request_exception = False
+    answer = client.get(f"/shapes/1/paper/{papers[1].pk}/")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        500,
+        "Something went wrong on the server.",
+    )
+    assert client.get(f"/shapes/1/paper/{fine[0]}/").status_code == 200
 
 
 def test_a_list_comes_in_pages(client):

@@ -1,5 +1,7 @@
 """The four kinds of values: what they are held to, by whichever door they are written."""
 
+import math
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
@@ -108,6 +110,84 @@ async def test_a_decimal_is_finite(staff, value):
     async with Client(Demultiplexer, user=staff) as client:
         reply = await client.ask("floatval", "create", data={"name": "pump", "value": value})
     assert reply["response_status"] == 400
+
+
+@pytest.mark.parametrize("limit", ["minimum", "warn_high", "expected_interval"])
+async def test_what_describes_it_is_finite(staff, limit):
+    """So is each of its limits, and how often it reports."""
+    row = await FloatValue.objects.acreate(name="pump")
+    async with Client(Demultiplexer, user=staff) as client:
+        reply = await client.ask("floatval", "update", pk=row.pk, data={limit: "inf"})
+    assert reply["response_status"] == 400
+    assert {*reply["errors"][0]} == {limit}
+
+
+# SQLite stores no NaN.
+NOT_FINITE = [math.inf, -math.inf, pytest.param(math.nan, marks=pytest.mark.postgresql)]
+
+
+@pytest.mark.parametrize("number", NOT_FINITE)
+async def test_nothing_is_known_of_what_json_cant_say(staff, number):
+    """A number that a program made infinite is null, limits that it did are none; others are as
+    ever, and who may sets it anew."""
+    names = ("fine", "pump")
+    fine, pump = [await FloatValue.objects.acreate(name=name, value=1) for name in names]
+    whole = await IntegerValue.objects.acreate(name="whole", value=1)
+    async with Client(Demultiplexer, user=staff) as client:
+        await client.subscribe("floatval")
+        await client.subscribe("intlimits")
+        endless = {"maximum": math.inf, "expected_interval": math.inf}
+        await FloatValue.objects.filter(pk=pump.pk).aupdate(value=number, **endless)
+        await IntegerValue.objects.aupdate(**endless, unit="rpm")
+        await FloatValue.objects.filter(pk=fine.pk).aupdate(value=2)
+        while client.rows["floatval"][fine.pk]["value"] == 1:
+            await client.receive()
+        while client.rows["intlimits"][whole.pk]["unit"] == "":
+            await client.receive()
+        for row in (client.rows["floatval"][pump.pk], client.rows["intlimits"][whole.pk]):
+            assert (row["maximum"], row["expected_interval"]) == (None, None)
+        assert client.rows["floatval"][pump.pk]["value"] is None
+        listed = (await client.ask("floatval", "list"))["data"]
+        assert {one["data"]["name"]: one["data"]["value"] for one in listed} == {
+            "fine": 2,
+            "pump": None,
+        }
+        answers = {"data": {"value": 3}, "expect": {"value": None}}
+        reply = await client.ask("floatval", "update", pk=pump.pk, **answers)
+        assert (reply["response_status"], reply["data"]["value"]) == (200, 3)
+        assert client.rows["floatval"][pump.pk]["value"] == 3
+
+
+@pytest.mark.parametrize("number", NOT_FINITE)
+def test_pages_of_what_json_cant_say(admin_client, number):
+    """The pages and REST resources that show such a value show it and the others; in the admin it
+    can be mended."""
+    row = FloatValue.objects.create(name="pump", value=1)
+    FloatValue.objects.create(name="fine", value=2)
+    FloatValue.objects.filter(pk=row.pk).update(value=number, warn_high=math.inf)
+    listed = admin_client.get("/api/floatval/").json()["results"]
+    assert [(one["name"], one["value"], one["warn_high"]) for one in listed] == [
+        ("pump", None, None),
+        ("fine", 2, None),
+    ]
+    # In the order of these numbers, too, page by page.
+    address, found = "/api/floatval/?ordering=value&limit=1", []
+    while address is not None:
+        page = admin_client.get(address).json()
+        found += [one["name"] for one in page["results"]]
+        address = page["next"]
+    assert sorted(found) == ["fine", "pump"]
+    one = admin_client.get(f"/api/floatval/{row.pk}/")
+    assert (one.json()["value"], one.status_code) == (None, 200)
+    assert admin_client.get(f"/api/floatval/{row.pk}/", {"format": "api"}).status_code == 200
+    for address in ("changelist", "change"):
+        keys = [row.pk] if address == "change" else []
+        url = reverse(f"admin:values_floatvalue_{address}", args=keys)
+        assert admin_client.get(url).status_code == 200
+    form = hidden(admin_client, url) | {"name": "pump", "value": 5, "decimals": 2}
+    assert admin_client.post(url, form).status_code == 302
+    row.refresh_from_db()
+    assert (row.value, row.warn_high) == (5, None)
 
 
 def test_the_admin_holds_to_the_range(admin_client):
