@@ -29,7 +29,8 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key
 from databinding.form import form_of, repeats
-from databinding.keyset import Order, Position, column
+from databinding.keys import column
+from databinding.keyset import Order, Position
 from databinding.locks import wait_at_most
 from databinding.refusals import Answer, Changed, invalid, refuse
 from databinding.throttling import AskedRequest

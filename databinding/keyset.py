@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from django.core.exceptions import FieldError, ValidationError
 from django.db.models import F, Model, Q, QuerySet
 
+from databinding.keys import column
+
 #: The values of a row by which it has its place, the primary key's last.
 Position = Sequence[Any]
 
@@ -114,13 +116,6 @@ class Order:
             return [term.parsed(value) for term, value in zip(self._terms, values, strict=True)]
         except (*_NO_VALUE, binascii.Error, RecursionError) as error:
             raise ValueError(f"{text!r} is no position.") from error
-
-
-def column(field: Any) -> Any:
-    """The field that holds the values of this one: a child's key is its parent's."""
-    while field.remote_field is not None:
-        field = field.target_field
-    return field
 
 
 def _text(value: Any) -> str:

@@ -26,7 +26,7 @@ from databinding.actions import Actions, serializer_class_for
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.idempotency import MOST, UNGUESSABLE
-from databinding.keyset import column
+from databinding.keys import column
 from databinding.rest.callers import KnowsCallers
 from databinding.rest.pages import CURSOR, LIMIT
 from databinding.websockets import WebSocketDemultiplexer

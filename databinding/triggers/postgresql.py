@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from databinding.keys import column as column_of
 from databinding.models import JournalEntry
 
 if TYPE_CHECKING:
@@ -182,6 +183,19 @@ def _text(connection: BaseDatabaseWrapper, column: str, of: str = "") -> str:
     return f"{of}{connection.ops.quote_name(column)}::pg_catalog.text"
 
 
+#: Kinds of fields whose values, cast to text, are in the writer's style, or aren't as they are
+#: read: an address stands there with its netmask. In JSON they are.
+_IN_JSON = ("DateField", "DateTimeField", "GenericIPAddressField", "TimeField")
+
+
+def _key(connection: BaseDatabaseWrapper, watch: Watch, of: str = "") -> str:
+    """What is journalled of a row."""
+    column = f"{of}{connection.ops.quote_name(str(watch.column))}"
+    if column_of(watch.field).get_internal_type() in _IN_JSON:
+        return f"pg_catalog.to_json({column}) OPERATOR(pg_catalog.#>>) '{{}}'"
+    return f"{column}::pg_catalog.text"
+
+
 def _keys(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
     """The query for the keys that a statement touches."""
     if operation == "truncate":
@@ -189,7 +203,7 @@ def _keys(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
     if watch.column is None:
         rows = "databinding_old" if operation == "delete" else "databinding_new"
         return f"{_ANY} WHERE EXISTS (SELECT FROM {rows})"
-    key = _text(connection, watch.column)
+    key = _key(connection, watch)
     # Primary keys come once; of others one will do for many rows.
     select = f"SELECT {'' if watch.field.primary_key else 'DISTINCT '}{key} FROM"
     new, old = f"{select} databinding_new", f"{select} databinding_old"
@@ -200,12 +214,13 @@ def _keys(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
     if watch.columns is None:
         # An update that changes keys touches the rows gone and the rows come.
         return f"{new} UNION {old}"
-    columns = [*watch.identity, watch.column, *watch.columns]
-    rows = ", ".join(_text(connection, column) for column in columns)
+    identity = [_text(connection, column) for column in watch.identity]
+    columns = [*identity, key, *(_text(connection, column) for column in watch.columns)]
+    rows = ", ".join(columns)
     before, after = f"SELECT {rows} FROM databinding_old", f"SELECT {rows} FROM databinding_new"
     numbered = ", ".join(f"c{number}" for number in range(len(columns)))
     return (
-        f"SELECT DISTINCT changed.c{len(watch.identity)} FROM ("
+        f"SELECT DISTINCT changed.c{len(identity)} FROM ("
         f"({after} EXCEPT {before}) UNION ALL ({before} EXCEPT {after})"
         f") AS changed ({numbered})"
     )
@@ -214,7 +229,7 @@ def _keys(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
 def _keys_per_row(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
     if watch.column is None:
         return _ANY
-    new, old = (f"SELECT {_text(connection, watch.column, row)}" for row in ("NEW.", "OLD."))
+    new, old = (f"SELECT {_key(connection, watch, row)}" for row in ("NEW.", "OLD."))
     if operation == "insert":
         return new
     if operation == "delete":

@@ -2,6 +2,9 @@
 
 import uuid
 from contextlib import closing
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
@@ -203,6 +206,65 @@ def test_a_key_of_a_field_of_ones_own(make):
     assert binding.key(thing) == "thing-01234567-89ab-cdef-0123-456789abcdef"
     assert binding.key_from_text(key) == binding.key(thing)
     assert binding.text_from_key(binding.key(thing)) == (str(uuid.UUID(key)) if native else key)
+
+
+#: A field for each kind of key, and keys that a database writes otherwise than Python does.
+KINDS = {
+    "address": (models.GenericIPAddressField, ["10.0.0.1", "::1", "2001:db8::ff"]),
+    "date": (models.DateField, [date(2026, 2, 1)]),
+    "number": (
+        partial(models.DecimalField, max_digits=6, decimal_places=2),
+        [Decimal("1.50"), Decimal("2.00"), Decimal("-0.10")],
+    ),
+    "text": (partial(models.CharField, max_length=9), ["a ", "5", "ü", "'"]),
+    "time": (
+        models.DateTimeField,
+        [datetime(2026, 2, 1, 3, 4, 5, microsecond, tzinfo=UTC) for microsecond in (0, 120)],
+    ),
+    "time of day": (models.TimeField, [time(3, 4, 5), time(3, 4, 5, 120)]),
+    "uuid": (models.UUIDField, [uuid.UUID(int=7)]),
+    "whole number": (models.BigIntegerField, [2**62, -5]),
+}
+
+
+@pytest.mark.parametrize(
+    "partitions",
+    [
+        [],
+        pytest.param(
+            ["CREATE TABLE thing_1 PARTITION OF thing FOR VALUES WITH (MODULUS 1, REMAINDER 0)"],
+            marks=pytest.mark.postgresql,
+        ),
+    ],
+    ids=["one table", "partitions"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_of_every_kind(kind, partitions, as_it_was):
+    """A key is read from the journal as rows have it, in whatever style its writer's dates are:
+    else nobody would be told that a row is gone."""
+    field, values = KINDS[kind]
+    bound = model_of("thing", field, value=models.IntegerField(default=0))
+    columns = f"id {bound._meta.pk.db_type(connection)} PRIMARY KEY, value integer"
+    hashed = " PARTITION BY HASH (id)" if partitions else ""
+    execute(f"CREATE TABLE thing ({columns}){hashed}", *partitions)
+    as_it_was.append("DROP TABLE thing")
+    bind(bound)
+    binding = registry[-1]
+    for value in values:
+        row = bound._base_manager.create(id=value)
+        row.refresh_from_db()
+        (key,) = keys()
+        assert binding.key_from_text(key) == binding.key(row)
+        assert binding.key_from_text(binding.text_from_key(binding.key(row))) == binding.key(row)
+        there = bound._base_manager.filter(pk__in=[binding.key(row)])
+        assert [binding.key(one) for one in there] == [binding.key(row)]
+        with closing(connect()) as other:
+            if connection.vendor == "postgresql":
+                other.execute("SET DateStyle = 'German'; SET TimeZone = 'Asia/Kolkata'")
+            other.execute("DELETE FROM thing")
+            other.commit()
+        (key,) = keys()
+        assert binding.key_from_text(key) == binding.key(row)
 
 
 NAMES = ["Upper Case", "schlüssel_ü_日本", "x" * 70, 'with "quotes"', "it's"]
