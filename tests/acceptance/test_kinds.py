@@ -77,7 +77,7 @@ async def test_what_no_number_says_is_not_known(start_server, open_page, admin_u
     line = pressure.locator(".sparkline .line")
     await expect(pressure.locator(".value")).to_have_text("11.25")
     await FloatValue.objects.aupdate(value=math.inf)
-    await expect(pressure.locator(".value")).to_have_text("–")
+    await expect(pressure.locator(".value")).to_have_text("\u2013")
     await expect(pressure.locator(".age")).to_contain_text("nothing known since")
     await expect(pressure.locator(".badge")).to_be_hidden()
     ends = await line.get_attribute("d")
