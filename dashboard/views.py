@@ -5,7 +5,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
-from values.api import HistorySerializer
+from values.api.answers import HistorySerializer
 from values.models import IntegerValue
 from values.samples.history import history
 from values.samples.kinds import KINDS
