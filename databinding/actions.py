@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy
 from typing import Any, Protocol
 
@@ -39,6 +39,8 @@ logger = logging.getLogger("databinding")
 
 #: Rows that are read at once for a list, at most.
 _PAGE = 2_000
+#: Keys in one question: databases take no more than so many parameters.
+_KEYS = 500
 
 #: Leaves out rows of a queryset.
 Narrow = Callable[[QuerySet[Any]], QuerySet[Any]]
@@ -121,6 +123,20 @@ class Actions:
         instance = self._visible(pk)
         self.permit("retrieve", self.binding.key(instance), instance)
         return instance
+
+    def rows(self, pks: Iterable[Any]) -> dict[Any, Model]:
+        """Those of these rows that there are, by primary key, for whoever may retrieve each."""
+        keys = []
+        for pk in pks:
+            with suppress(Http404):
+                keys.append(key_said(self.binding, pk))
+        found: dict[Any, Model] = {}
+        for begin in range(0, len(keys), _KEYS):
+            rows = self.form.queryset().filter(pk__in=keys[begin : begin + _KEYS])
+            for instance in filter(self._sees, rows):
+                self.permit("retrieve", self.binding.key(instance), instance)
+                found[instance.pk] = instance
+        return found
 
     def listed(self, after: Any = None, limit: Any = None) -> list[Answer]:
         """The rows by primary key, after this one, so many at most."""

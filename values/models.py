@@ -212,8 +212,11 @@ class Kept(models.Model):
         abstract = True
 
     def __str__(self) -> str:
-        value = self.number if self.text is None else self.text
-        return f"{self.kind} {self.key} = {value} at {self.time:%Y-%m-%d %H:%M:%S}"
+        return f"{self.kind} {self.key} = {self.value} at {self.time:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def value(self) -> float | str | None:
+        return self.number if self.text is None else self.text
 
 
 class Sample(Kept):
@@ -271,6 +274,7 @@ class Description(models.Model):
         indexes = [
             models.Index(fields=["kind", "key", "time"], name="description_of_value"),
             models.Index(fields=["kind", "name"], name="description_by_name"),
+            models.Index(fields=["time"], name="description_by_time"),
         ]
 
     def __str__(self) -> str:

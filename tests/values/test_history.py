@@ -4,7 +4,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.values.past import HOUR, MINUTE, kept, on_the_hour
@@ -135,6 +137,25 @@ def test_kinds_are_answered_as_they_are_sent(client):
     assert (state["last"], state["mean"]) == ([False], [pytest.approx(0.4)])
     text = ask(client, kept(TextValue, [(begin, "a")]), stream="textval", **query)
     assert (text["last"], text["min"], text["mean"]) == (["a"], [None], [None])
+
+
+def test_many_cost_no_more_questions(client):
+    """The histories of many values, of deleted ones too, are asked for at once."""
+    begin = on_the_hour() - HOUR
+    rows = [kept(FloatValue, [(begin, number)]) for number in range(12)]
+    keys = [row.pk for row in rows]
+    for row in rows[:3]:
+        row.delete()
+
+    def queries(some):
+        with CaptureQueriesContext(connection) as queries:
+            query = {"pk": ",".join(map(str, some)), "from": begin, "to": begin + 60, "points": 1}
+            answer = client.get("/api/values/floatval/history/", query).json()
+        assert [one["pk"] for one in answer["histories"]] == some
+        assert [one["last"] for one in answer["histories"]] == [[keys.index(key)] for key in some]
+        return len(queries)
+
+    assert queries(keys) == queries([keys[0], keys[5]]) < 15
 
 
 def test_several_at_once(client):

@@ -29,6 +29,7 @@ from values.models import (
 )
 from values.samples.history import at
 from values.samples.kinds import KINDS
+from values.samples.moments import earliest
 from values.samples.recording import catch_up
 from values.samples.summaries import keep_up
 
@@ -473,6 +474,17 @@ def test_values_of_before_descriptions_have_been_there_since_their_first_summary
     asked = [query["sql"] for query in queries]
     assert any("values_description" in sql for sql in asked)
     assert not any("values_summary" in sql for sql in asked)
+
+
+@pytest.mark.sqlite
+def test_the_earliest_moment_is_found_by_index():
+    """Since when anything is kept costs the same however many descriptions there are."""
+    with CaptureQueriesContext(connection) as queries:
+        earliest(time.time())
+    (asked,) = queries
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked['sql']}")
+        assert "description_by_time" in cursor.fetchall()[0][-1]
 
 
 def test_a_row_with_an_infinite_limit_is_described():

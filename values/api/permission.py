@@ -1,6 +1,21 @@
 """Who may see which part of the past: what the bindings say of the values, now and as they were."""
 
 from databinding.binding import Binding
+from values.samples.history import batches
+from values.samples.moments import last_forms
+
+
+def visible(actions, kind, keys):
+    """Those of these values of which this user may see the past, in a few queries for all.
+
+    Raises what the binding's `retrieve` of one of them raises.
+    """
+    there = actions.rows(keys)
+    gone = [key for key in keys if key not in there]
+    was = {one.key: one for one in seen_of(actions, last_forms(kind, gone))}
+    for key, last in was.items():
+        actions.permit("retrieve", key, last.row())
+    return [key for key in keys if key in there or key in was]
 
 
 def readable(binding, user):
@@ -20,8 +35,8 @@ def seen_of(actions, found):
         return [] if groups.isdisjoint(actions.groups) else found
     keys = [one.key for one in found]
     seen, there = set(), set()
-    for begin in range(0, len(keys), 500):
-        some = {"pk__in": keys[begin : begin + 500]}
+    for part in batches(keys):
+        some = {"pk__in": part}
         there.update(binding.model._base_manager.filter(**some).values_list("pk", flat=True))
         rows = actions.seen().filter(**some)
         seen.update(row.pk for row in rows if not actions.groups.isdisjoint(binding.groups_of(row)))

@@ -19,7 +19,7 @@ from values.api.answers import (
     as_it_stood,
     as_value,
 )
-from values.api.permission import readable, seen_of
+from values.api.permission import readable, seen_of, visible
 from values.api.questions import (
     ChangesRangeSerializer,
     KeysSerializer,
@@ -29,7 +29,7 @@ from values.api.questions import (
 from values.models import Sample
 from values.samples.history import SOURCES, at, history, kept_since
 from values.samples.kinds import KINDS
-from values.samples.moments import earliest, last_form, stood
+from values.samples.moments import earliest, stood
 
 
 class PastView(APIView):
@@ -51,19 +51,19 @@ class PastView(APIView):
         query.is_valid(raise_exception=True)
         return query.validated_data
 
-    def see(self, request, stream, *keys):
-        """Raises what the binding's `retrieve` raises of these rows."""
-        if stream not in KINDS:
+    def seen(self, request, stream, keys):
+        """Those of these values of which the user may see the past.
+
+        Raises what the binding's `retrieve` raises, but for what isn't there.
+        """
+        if stream not in KINDS or self.demultiplexer.binding_of(stream) is None:
             raise Http404
-        actions = self.actions(request, stream)
-        for key in keys:
-            try:
-                actions.row(key)
-            except Http404:
-                last = last_form(stream, key)
-                if last is None or not seen_of(actions, [last]):
-                    raise
-                actions.permit("retrieve", key, last.row())
+        return visible(self.actions(request, stream), stream, keys)
+
+    def see(self, request, stream, key):
+        """Raises what the binding's `retrieve` of this value raises."""
+        if not self.seen(request, stream, [key]):
+            raise Http404
 
     def actions(self, request, stream):
         """What this user may do on the stream."""
@@ -103,15 +103,9 @@ class HistoriesView(PastView):
     serializer_class = HistoriesSerializer
 
     def get(self, request, stream):
-        self.see(request, stream)
+        self.seen(request, stream, [])
         asked = self.asked(request)
-        seen = []
-        for key in asked["pk"]:
-            try:
-                self.see(request, stream, key)
-            except Http404:
-                continue
-            seen.append(key)
+        seen = self.seen(request, stream, asked["pk"])
         found = history(stream, seen, asked["from"], asked["to"], asked["points"])
         answers = [HistorySerializer.of(stream, key, found[key]) for key in seen]
         return Response({"histories": answers})
@@ -139,7 +133,7 @@ class ChangesView(PastView):
             {
                 "id": row.id,
                 "time": row.time,
-                "value": as_value(stream, row.number if row.text is None else row.text),
+                "value": as_value(stream, row.value),
                 "who": (row.who or None) if named else None,
             }
             for row in rows[: asked["limit"]]

@@ -71,8 +71,7 @@ def _cut(width, silences):
         item = made.get(place)
         if item is None:
             last = before.get(one.id)
-            value = last and (last.number if last.text is None else last.text)
-            item = held(when, when + width, value)
+            item = held(when, when + width, last and last.value)
         elif item.last is None:
             continue
         found[place] = cut(item, one.time.timestamp())

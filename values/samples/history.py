@@ -11,10 +11,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import Min, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from values.models import Sample, SummarisedUntil, Summary
+from values.models import Description, Sample, SummarisedUntil, Summary
 from values.samples.kinds import KINDS
 from values.samples.silence import due
 from values.samples.spans import Item, add_up, change, held, step_for, without_holes
@@ -53,10 +53,11 @@ def history(kind, keys, begin, end, points):
     for key, item in _items(kind, keys, begin, end, width):
         items[key].append(item)
     until_when = silent(kind, keys, now)
+    before = _values_at(kind, keys, begin)
     found = {}
     for key in keys:
         until = max(begin, min(end, until_when.get(key, end)))
-        whole = without_holes(items[key], begin, until, value_at(kind, key, begin))
+        whole = without_holes(items[key], begin, until, before.get(key))
         if until < end:
             whole = chain(whole, [held(until, end, None)])
         found[key] = History(begin, step, SOURCES[width], add_up(whole, begin, step, count))
@@ -128,18 +129,15 @@ def _of(rows, kind, keys):
     return rows.filter(kind=kind, key__in=keys)
 
 
-def value_at(kind, key, seconds):
-    """What it was at that time, as far as that is kept; else None."""
-    of_value = {"kind": kind, "key": key}
-    # The oldest are forgotten first: where there is a sample, it is the last one.
-    last = Sample.objects.filter(**of_value, time__lte=at(seconds)).order_by("-time", "-id").first()
-    for width in (MINUTE, HOUR):
-        if last is None:
-            before = Summary.objects.filter(**of_value, width=width, time__lte=at(seconds - width))
-            last = before.order_by("-time").first()
-    if last is None:
-        return None
-    return last.number if last.text is None else last.text
+def _values_at(kind, keys, seconds):
+    """What values were at that time, as far as that is kept, by their keys."""
+    # Whatever has a past has been described.
+    described = {}
+    for some in batches(keys):
+        rows = Description.objects.filter(kind=kind, key__in=some).values("key")
+        described.update(rows.annotate(first=Min("id")).values_list("first", "key"))
+    last = last_kept(Description, list(described), seconds)
+    return {described[id]: kept.value for id, kept in last.items()}
 
 
 def last_kept(model, ids, seconds):

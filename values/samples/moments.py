@@ -49,11 +49,15 @@ def stood(kinds, seconds, now, limit, after=("", 0)):
     return _stood(rows.order_by("kind", "key")[:limit], seconds, now)
 
 
-def last_form(kind, key):
-    """What a value was last, before it was deleted; None: nothing is kept of it."""
-    rows = Description.objects.filter(kind=kind, key=key, name__isnull=False)
-    last = rows.order_by("-time", "-id").first()
-    return None if last is None else Stood(kind, key, last.name, last.about, None, None)
+def last_forms(kind, keys):
+    """What values were last, before they were deleted; of those of which anything is kept."""
+    found = []
+    for some in batches(keys):
+        named = Description.objects.filter(kind=kind, key=OuterRef("key"), name__isnull=False)
+        newest = named.order_by("-time", "-id").values("id")[:1]
+        rows = Description.objects.filter(kind=kind, key__in=some, id=Subquery(newest))
+        found += [Stood(kind, row.key, row.name, row.about, None, None) for row in rows]
+    return found
 
 
 def _described(kinds, seconds):
@@ -75,7 +79,7 @@ def _stood(descriptions, seconds, now):
     for row in rows:
         value = since = None
         if kept := last.get(row.id):
-            value = kept.number if kept.text is None else kept.text
+            value = kept.value
             since = kept.time.timestamp() + getattr(kept, "width", 0)
         end = until.get((row.kind, row.key))
         # Samples may tell of the silence already, and since when.

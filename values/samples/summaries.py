@@ -172,7 +172,7 @@ def _items(slice):
             held = last_kept(rows.model, list(first_of.values()), slice.begin)
             for kind, key, _, *about in some:
                 last = held.get(first_of[kind, key])
-                before = last and (last.number if last.text is None else last.text)
+                before = last and last.value
                 yield kind, key, before, item(*about)
 
 
