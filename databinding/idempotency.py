@@ -67,7 +67,8 @@ def claim(binding: type[Binding], user: Any, key: Any, data: Any) -> Idempotency
 
 def keep(binding: type[Binding], entry: IdempotencyKey, row: Model) -> None:
     """This row was created under the key."""
-    IdempotencyKey.objects.using(binding.alias()).filter(pk=entry.pk).update(key=str(row.pk))
+    text = binding.text_from_key(row.pk)
+    IdempotencyKey.objects.using(binding.alias()).filter(pk=entry.pk).update(key=text)
 
 
 def prune(alias: str, retention: float, most: int) -> int:

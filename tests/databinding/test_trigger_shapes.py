@@ -19,6 +19,7 @@ from databinding.models import JournalEntry
 from databinding.triggers.sqlite import parts_of_index
 from databinding.websockets import WebsocketBinding
 from tests.databinding.programs import connect, other_program
+from tests.databinding.test_writes import actions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -206,6 +207,25 @@ def test_a_key_of_a_field_of_ones_own(make):
     assert binding.key(thing) == "thing-01234567-89ab-cdef-0123-456789abcdef"
     assert binding.key_from_text(key) == binding.key(thing)
     assert binding.text_from_key(binding.key(thing)) == (str(uuid.UUID(key)) if native else key)
+
+
+def test_a_create_by_a_key_of_a_field_of_ones_own(make):
+    """What was created under an idempotency key is found by it, whatever form its own key has."""
+    native = connection.features.has_native_uuid_field
+    make("thing", f"id {'uuid' if native else 'char(32)'} PRIMARY KEY, name varchar(9)")
+    made = "thing-01234567-89ab-cdef-0123-456789abcdef"
+    key = partial(Prefixed, default=lambda: made)
+    bound = model_of("thing", key, name=models.CharField(max_length=9))
+    bind(
+        bound,
+        fields=["name"],
+        group_names=classmethod(lambda cls, instance: ["halls"]),
+        has_permission=lambda self, user, action, pk: True,
+    )
+    door = actions(registry[-1])
+    first, again = (door.create({"name": "a"}, "k" * 20) for _ in range(2))
+    assert first == again == (made, {"name": "a"})
+    assert bound._base_manager.count() == 1
 
 
 #: A field for each kind of key, and keys that a database writes otherwise than Python does.
