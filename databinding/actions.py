@@ -12,15 +12,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from copy import copy
 from typing import Any, Protocol
 
-from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, DataError, InterfaceError, connections, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from rest_framework import exceptions
-from rest_framework.serializers import ModelSerializer, Serializer
+from rest_framework.serializers import Serializer
 
 from databinding import idempotency, permission
 from databinding.acting import acting
@@ -29,10 +27,10 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.difference import Key
 from databinding.form import form_of, repeats
-from databinding.keys import column
 from databinding.keyset import Order, Position
 from databinding.locks import wait_at_most
-from databinding.refusals import Answer, Changed, invalid, refuse
+from databinding.refusals import Answer, Changed, refuse
+from databinding.serializers import key_said, serializer_class_for
 from databinding.throttling import AskedRequest
 
 logger = logging.getLogger("databinding")
@@ -142,7 +140,7 @@ class Actions:
         """The rows by primary key, after this one, so many at most."""
         self.permit("list", None)
         limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
-        position = None if after is None else [key_said(self.binding, after, "after")]
+        position = None if after is None else [key_said(self.binding.model, after, "after")]
         found = self._walk(self.seen(), Order(self.binding.model), position, limit)
         return [answer for _, answer in found]
 
@@ -229,7 +227,7 @@ class Actions:
     def _visible(self, pk: Any, *, lock: bool = False) -> Model:
         if pk is None:
             raise exceptions.ValidationError({"pk": ["This field is required."]})
-        key = key_said(self.binding, pk)
+        key = key_said(self.binding.model, pk)
         if lock:
             self._lock(key)
         instance = self.form.queryset().filter(pk=key).first()
@@ -315,23 +313,6 @@ class Actions:
         return self._answer(stored)
 
 
-def key_said(binding: type[Binding], pk: Any, name: str = "pk") -> Any:
-    """The primary key that a client says. Raises `Http404` for what no row of the model has as one,
-    and `ValidationError`, by the name of the parameter, for what is none at all.
-    """
-    if isinstance(pk, (bool, float, list, dict)):
-        raise exceptions.ValidationError({name: ["This isn't a primary key."]})
-    field = column(binding.model._meta.pk)
-    if isinstance(pk, str) and "\0" in pk:
-        raise Http404  # PostgreSQL's texts hold no NUL.
-    try:
-        value = field.to_python(pk)
-        field.run_validators(value)
-    except (DjangoValidationError, TypeError, ValueError, OverflowError):
-        raise Http404 from None
-    return value
-
-
 def _asked(rows: QuerySet[Any]) -> list[Model]:
     """The rows, of which those are asked for that a client says. Raises `ValidationError`."""
     try:
@@ -339,37 +320,3 @@ def _asked(rows: QuerySet[Any]) -> list[Model]:
     except (DataError, OverflowError):
         # What filters let through and the database can't compare with: too large a number, say.
         raise exceptions.ValidationError(["The database can't look for this."]) from None
-
-
-class _FieldsSerializer(ModelSerializer[Any]):
-    """What a form of Django's asks of a row, too: its model's `clean` and constraints."""
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        model: Any = self.Meta.model
-        row: Any = copy(self.instance) if self.instance is not None else model()
-        related = {field.name for field in model._meta.many_to_many}
-        for name, value in attrs.items():
-            if name not in related:
-                setattr(row, name, value)
-        # Of fields that can't be written here nothing is known yet where the row is new.
-        left_out = {field.name for field in model._meta.fields} - {*self.fields}
-        try:
-            row.clean()
-            row.validate_constraints(exclude=left_out if self.instance is None else None)
-        except DjangoValidationError as error:
-            raise invalid(error) from None
-        return attrs
-
-
-_serializers: dict[type[Binding], type[Serializer[Any]]] = {}
-
-
-def serializer_class_for(binding: type[Binding]) -> type[Serializer[Any]]:
-    """The binding's serializer, or one made of its fields."""
-    if binding.serializer_class is not None:
-        return binding.serializer_class
-    if binding not in _serializers:
-        meta = type("Meta", (), {"model": binding.model, "fields": binding.field_names()})
-        name = f"{binding.__name__}Serializer"
-        _serializers[binding] = type(name, (_FieldsSerializer,), {"Meta": meta})
-    return _serializers[binding]

@@ -21,10 +21,11 @@ from djangochannelsrestframework.decorators import action as dcrf_action
 from rest_framework import exceptions
 
 from databinding import protocol, throttling
-from databinding.actions import Actions, key_said
+from databinding.actions import Actions
 from databinding.binding import Binding
 from databinding.difference import Key
 from databinding.refusals import Changed, as_api_exception, refuse
+from databinding.serializers import key_said
 from databinding.threads import in_database
 
 logger = logging.getLogger("databinding")
@@ -162,7 +163,7 @@ class BindingConsumer(AsyncAPIConsumer):
         known = action in self.available_actions and action not in FIVE
         if known and kwargs.get("pk") is not None:
             try:
-                kwargs["pk"] = self.binding.wire_key(key_said(self.binding, kwargs["pk"]))
+                kwargs["pk"] = self.binding.wire_key(key_said(self.binding.model, kwargs["pk"]))
             except Exception as exc:
                 await self.handle_exception(exc, action=action, request_id=request_id)
                 return

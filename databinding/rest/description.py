@@ -22,13 +22,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
-from databinding.actions import Actions, serializer_class_for
+from databinding.actions import Actions
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.idempotency import MOST, UNGUESSABLE
 from databinding.keys import column
 from databinding.rest.callers import KnowsCallers
 from databinding.rest.pages import CURSOR, LIMIT
+from databinding.serializers import serializer_class_for
 from databinding.websockets import WebSocketDemultiplexer
 
 _SCHEMAS: dict[str, Any] = {

@@ -27,7 +27,7 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.viewsets import GenericViewSet
 
 from databinding import origin, throttling
-from databinding.actions import Actions, serializer_class_for
+from databinding.actions import Actions
 from databinding.admission import chosen_groups
 from databinding.binding import Binding
 from databinding.inbound import BindingConsumer, consumer_class_for
@@ -40,6 +40,7 @@ from databinding.rest.extra_actions import Door, answering, carry_out
 from databinding.rest.narrowing import backends_of, order_of, refuse_unknown
 from databinding.rest.pages import CURSOR, LIMIT, Pages
 from databinding.routers import consistent_reads
+from databinding.serializers import serializer_class_for
 from databinding.throttling import AskedView
 from databinding.websockets import WebSocketDemultiplexer, scope_of_page
 

@@ -13,8 +13,8 @@ from copy import deepcopy
 
 from django.core.signing import Signer
 
-from databinding.actions import serializer_class_for
 from databinding.inbound import BindingConsumer, consumer_class_for
+from databinding.serializers import serializer_class_for
 from databinding.session import binding_of
 
 #: Names that lead somewhere in Python, and must lead nowhere here.
