@@ -220,8 +220,9 @@ class Actions:
             with transaction.atomic(using=alias), acting(self.user):
                 wait_at_most(alias, settings.DATABASE_TIMEOUT)
                 yield
-        except DataError:
-            # What validators let through and the database can't hold: a NUL in JSON, say.
+        except (DataError, OverflowError):
+            # What validators let through and the database can't hold: a NUL in JSON, say, or the
+            # last hour of the last year in a time zone west of Greenwich.
             raise exceptions.ValidationError(["The database can't hold this."]) from None
 
     def _visible(self, pk: Any, *, lock: bool = False) -> Model:

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.urls import URLPattern, path
 from django.utils.translation import get_language
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
@@ -206,6 +207,13 @@ class ResourceSchema(AutoSchema):
         except exceptions.APIException:
             return found
         return [*found, {}]
+
+
+class _Base64(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "databinding.serializers.Base64Field"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "byte"}
 
 
 def _parameter(name: str, place: Any, schema: Any, description: str) -> OpenApiParameter:

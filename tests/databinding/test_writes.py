@@ -8,14 +8,15 @@ from channels.db import database_sync_to_async as in_database
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from djangochannelsrestframework.decorators import action
 
 from databinding.actions import Actions
 from databinding.inbound import consumer_class_for
 from databinding.refusals import as_api_exception
 from tests.databinding.clients import Client, named
-from tests.writing.bindings import BookingBinding, Demultiplexer, HallBinding
-from tests.writing.models import Badge, Booking, Hall, Locker
+from tests.writing.bindings import BookingBinding, Demultiplexer, HallBinding, ParcelBinding
+from tests.writing.models import Badge, Booking, Hall, Locker, Parcel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,6 +107,59 @@ async def test_validators_name_the_field(hall, booking, data, field):
             full = {"hall": hall.pk, "slot": 5, **data}
             errors = await refused(client, action, 400, data=full, **more)
             assert list(errors[0]) == [field]
+
+
+WRONG = {
+    "content": ["*", "YQ", "é", 5, ["YQ=="], "YQ==" * 20],
+    "place": ["x", "a/b", 5, {"x": 1}],
+    "halls": [5, "1", {"1": 1}, [True], [1.0], [[1]], ["a"], [0], [10**30], [None]],
+    "takes": ["999999999999999", "x"],
+    "leaves": ["x", "9999-12-31T23:00:00-12:00", 5],
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+async def test_values_that_are_none_of_their_field(transactional_db, field):
+    """Whatever stands where base64, a list of keys, a value of a field of one's own is wanted."""
+    async with Client(Demultiplexer) as client:
+        for value in WRONG[field]:
+            data = {field: value}
+            (errors,) = await refused(client, "create", 400, "parcel", data=data)
+            assert list(errors) == [field]
+    assert await Parcel.objects.acount() == 0
+
+
+async def test_values_of_every_kind_are_written(hall):
+    """What is valid is stored, and what isn't said is as the database has it."""
+    data = {"content": "YWE=", "place": "3/4", "halls": [hall.pk, str(hall.pk)], "weight": 1}
+    data |= {"leaves": "2026-01-01T00:00:00Z", "takes": "1 00:00:00"}
+    async with Client(Demultiplexer) as client:
+        for said in (data, {name: data[name] for name in data if name != "weight"}):
+            reply = await client.ask("parcel", "create", data=said)
+            assert reply["data"] == {**data, "halls": [hall.pk]}
+        errors = await refused(client, "create", 400, "parcel", data={"weight": 0})
+        assert "has_weight" in str(errors)
+        await refused(client, "update", 400, "parcel", pk=reply["pk"], data={"weight": None})
+
+
+async def test_what_a_time_zone_makes_too_late(transactional_db, settings):
+    """A time that its zone knows, and the database, which has UTC, doesn't, is refused."""
+    settings.TIME_ZONE = "America/New_York"
+    async with Client(Demultiplexer) as client:
+        data = {"leaves": "9999-12-31T23:00:00"}
+        errors = await refused(client, "create", 400, "parcel", data=data)
+        assert errors == ["The database can't hold this."]
+
+
+def test_many_related_rows_are_found_at_once(hall):
+    """However many keys a client says, few queries look for their rows; it may say some twice."""
+    halls = Hall.objects.bulk_create(Hall(name=str(number)) for number in range(1000))
+    keys = [row.pk for row in halls]
+    for said in (keys, [keys[0]] * 10_000):
+        with CaptureQueriesContext(connections["default"]) as queries:
+            answer = actions(ParcelBinding).create({"halls": said})
+        assert answer.data["halls"] == sorted(set(said))
+        assert len(queries) < 20
 
 
 @pytest.mark.parametrize(

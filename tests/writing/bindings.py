@@ -2,7 +2,7 @@ from rest_framework.serializers import ModelSerializer, SerializerMethodField
 
 from databinding.websockets import WebsocketBinding, WebSocketDemultiplexer
 
-from .models import Booking, Hall
+from .models import Booking, Hall, Parcel
 from .notes import NoteBinding  # noqa: F401  (of docs/reference/permissions.md)
 
 
@@ -29,6 +29,12 @@ class HallBinding(Everybody, WebsocketBinding):
     model = Hall
     stream = "hall"
     fields = ["name"]
+
+
+class ParcelBinding(Everybody, WebsocketBinding):
+    model = Parcel
+    stream = "parcel"
+    fields = "__all__"
 
 
 class BookingSerializer(ModelSerializer):
@@ -65,6 +71,7 @@ class Demultiplexer(WebSocketDemultiplexer):
     consumers = {
         "booking": BookingBinding,
         "hall": HallBinding,
+        "parcel": ParcelBinding,
         "serialized": SerializedBinding,
         "unowned": ForOwnBinding,
     }
