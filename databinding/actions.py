@@ -127,7 +127,7 @@ class Actions:
         keys = []
         for pk in pks:
             with suppress(Http404):
-                keys.append(key_said(self.binding, pk))
+                keys.append(key_said(self.binding.model, pk))
         found: dict[Any, Model] = {}
         for begin in range(0, len(keys), _KEYS):
             rows = self.form.queryset().filter(pk__in=keys[begin : begin + _KEYS])
