@@ -4,6 +4,7 @@ import time
 import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
+from django.test import TransactionTestCase
 
 from tests import settings
 from tests.servers import PATIENCE, Server
@@ -32,8 +33,11 @@ def pytest_unconfigure():
 def django_db_setup(django_db_setup, django_db_blocker):
     """The test databases; at the end nobody may be in them, or it is told who, asking what."""
     from databinding.relay import stop_relays
+    from tests import emptying
 
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TransactionTestCase, "_fixture_teardown", emptying.empty_all)
+        yield
     stop_relays()
     if connections["default"].vendor == "postgresql":
         deadline = time.monotonic() + PATIENCE
