@@ -434,7 +434,7 @@ async def test_motion_is_for_those_who_want_it(open_values, motion):
     await page.wait_for_function(f"() => ({moving})().length === 0")
     # Each lasts for a moment only: somebody looks all the while.
     shown = {
-        "reduce": "() => document.querySelector('.box.marked .value').textContent",
+        "reduce": "() => document.querySelector('.box.marked .value')?.textContent",
         "no-preference": f"() => {{ const moves = ({moving})(); return moves.length && moves; }}",
     }
     watching = asyncio.ensure_future(page.wait_for_function(shown[motion]))
