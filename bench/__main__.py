@@ -32,10 +32,10 @@ FILL_ROWS = """
 import sys, django
 django.setup()
 from bench.frames import name_of
-from bench.models import ObservedValue, PlainValue
+from bench.models import BoundValue, ObservedValue, PlainValue
 from values.models import IntegerValue
 rows = int(sys.argv[1])
-for model in (ObservedValue, PlainValue, IntegerValue):
+for model in (BoundValue, ObservedValue, PlainValue, IntegerValue):
     model.objects.bulk_create(model(name=name_of(n, rows)) for n in range(rows))
 """
 

@@ -15,10 +15,9 @@ from dashboard.asgi import application as dashboard  # sets Django up, which all
 # isort: split
 from bench import peers
 from bench.frames import name_of, text
-from bench.models import ObservedValue, PlainValue
-from values.models import IntegerValue
+from bench.models import BoundValue, ObservedValue, PlainValue
 
-MODELS = {"ours": IntegerValue, "channels": PlainValue, "dcrf": ObservedValue}
+MODELS = {"ours": BoundValue, "channels": PlainValue, "dcrf": ObservedValue}
 
 
 @database_sync_to_async

@@ -1,5 +1,5 @@
 from bench.models import BoundValue
-from databinding.websockets import WebsocketBinding
+from databinding.websockets import WebsocketBinding, WebSocketDemultiplexer
 
 
 class BoundValueBinding(WebsocketBinding):
@@ -9,4 +9,15 @@ class BoundValueBinding(WebsocketBinding):
 
     @classmethod
     def group_names(cls, instance):
+        return ["bound"]
+
+    def has_permission(self, user, action, pk):
+        return True
+
+
+class Demultiplexer(WebSocketDemultiplexer):
+    # The frames of all that are measured name one stream.
+    consumers = {"intval": BoundValueBinding.consumer}
+
+    def connection_groups(self):
         return ["bound"]

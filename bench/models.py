@@ -23,4 +23,4 @@ class ObservedValue(Value):
 
 
 class BoundValue(Value):
-    """Bound: written by `bench.writer`."""
+    """Bound, and nothing else: the dashboard's values keep their history as well."""

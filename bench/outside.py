@@ -59,11 +59,10 @@ def run():
     from asgiref.sync import async_to_sync
     from django.db import connection, transaction
 
-    from bench.models import PlainValue
+    from bench.models import BoundValue, PlainValue
     from bench.peers import group_send
-    from values.models import IntegerValue
 
-    models = {"ours": IntegerValue, "channels": PlainValue}
+    models = {"ours": BoundValue, "channels": PlainValue}
     held = {}
 
     def write(to, first, count, rows, gap, together):

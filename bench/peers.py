@@ -1,5 +1,6 @@
-"""What ours is measured against, each written as its documentation would have it.
+"""Ours and what it is measured against, each written as its documentation would have it.
 
+/bench/ours/        a binding, its demultiplexer (`bench.bindings`)
 /bench/bare/        the limit of a server: an ASGI application that calls `send` in a loop
 /bench/channels/    Channels: a group, `group_send`, a JSON consumer
 /bench/dcrf/        djangochannelsrestframework: `model_observer`
@@ -17,6 +18,7 @@ from django.urls import path
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
 from djangochannelsrestframework.observer import model_observer
 
+from bench.bindings import Demultiplexer
 from bench.frames import frame
 from bench.models import ObservedValue
 
@@ -79,6 +81,7 @@ bare = Bare()
 channels = AuthMiddlewareStack(
     URLRouter(
         [
+            path("bench/ours/", Demultiplexer.as_asgi()),
             path("bench/channels/", Consumer.as_asgi()),
             path("bench/dcrf/", Observer.as_asgi()),
         ]

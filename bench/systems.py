@@ -41,7 +41,7 @@ class Kind:
 
     @property
     def path(self):
-        return "/stream/" if self.to == "ours" else f"/bench/{self.to}/"
+        return f"/bench/{self.to}/"
 
     @property
     def subscribe(self):

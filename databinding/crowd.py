@@ -6,8 +6,7 @@ that forgets what a killed process had. So with N processes there may be N times
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from databinding.address import client_address, is_of_this_machine
@@ -37,23 +36,29 @@ def address_of(scope: Mapping[str, Any]) -> str | None:
     )
 
 
-@contextmanager
-def admitted(scope: Mapping[str, Any]) -> Iterator[None]:
-    """Counts a connection for as long as it lasts. Raises `Crowded`.
+#: As whose a connection is counted.
+Counted = tuple[str, Hashable]
+
+
+def count_in(scope: Mapping[str, Any]) -> list[Counted]:
+    """Count a connection, as what is returned, until `count_out`. Raises `Crowded`.
 
     Not counted are the user of whom nothing is known, and this machine as an address: either
     stands for many.
     """
-    counted: list[tuple[str, Hashable]] = []
-    try:
-        for whose, who, most in _limits(scope):
-            if not _open.take((whose, who), most):
-                raise Crowded(whose)
-            counted.append((whose, who))
-        yield
-    finally:
-        for one in counted:
-            _open.give_back(one)
+    counted: list[Counted] = []
+    for whose, who, most in _limits(scope):
+        if not _open.take((whose, who), most):
+            count_out(counted)
+            raise Crowded(whose)
+        counted.append((whose, who))
+    return counted
+
+
+def count_out(counted: Iterable[Counted]) -> None:
+    """The connection has ended."""
+    for one in counted:
+        _open.give_back(one)
 
 
 def _limits(scope: Mapping[str, Any]) -> Iterator[tuple[str, Hashable, int]]:

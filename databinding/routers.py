@@ -10,8 +10,7 @@ library is at work: read where it is written. At any other time it says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,16 +20,19 @@ from django.db.models import Model
 _consistent: ContextVar[bool] = ContextVar("databinding_consistent_reads", default=False)
 
 
-@contextmanager
-def consistent_reads() -> Iterator[None]:
+class consistent_reads:
     """What is done inside, in this task or thread, reads where it writes."""
-    before = _consistent.set(True)
-    try:
-        yield
-    finally:
+
+    # A generator would take half a KiB of each connection.
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _consistent.set(True)
+
+    def __exit__(self, *raised: object) -> None:
         # A coroutine whose loop is gone is closed in another context, where nothing was set.
         with suppress(ValueError):
-            _consistent.reset(before)
+            _consistent.reset(self._before)
 
 
 class ConsistentReads:

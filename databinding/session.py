@@ -84,7 +84,8 @@ class Session:
         self.joining = 0
         #: Something was asked of a stream, or the client has said who it is.
         self.begun = False
-        self._introduction = Introduction(self)
+        # Most clients say nothing of who they are.
+        self._introduction: Introduction | None = None
         self._regroup = regroup
         self.basis = Basis()
         self._asgi_send = send
@@ -183,6 +184,8 @@ class Session:
         elif not fair:
             raise self._too_fast(stream if door is not None else None, payload)
         if stream is None:
+            if self._introduction is None:
+                self._introduction = Introduction(self)
             await self._introduction.received(payload)
             return
         self.begun = True
@@ -246,7 +249,8 @@ class Session:
         self.hub.vigil.discard(self)
         self.hub.close(self.connection)
         self.connection.stop()
-        self._introduction.end()
+        if self._introduction is not None:
+            self._introduction.end()
         # At once, whatever becomes of this coroutine: subscriptions keep rows in memory.
         tasks = [task for door in self.doors.values() if (task := door.end()) is not None]
         if tasks:

@@ -32,7 +32,7 @@ from databinding import origin, protocol
 from databinding.admission import Place, admit
 from databinding.binding import Binding
 from databinding.connection import Connection
-from databinding.crowd import Crowded, admitted
+from databinding.crowd import Crowded, count_in, count_out
 from databinding.form import Form
 from databinding.hub import Hub, running_hub
 from databinding.identity import Scope, identified
@@ -102,7 +102,7 @@ async def _respond(
         try:
             with consistent_reads():
                 place = await in_database(admission.ask)()
-            held.enter_context(admitted({**request.scope, "user": admission.scope["user"]}))
+            held.callback(count_out, count_in({**request.scope, "user": admission.scope["user"]}))
             joined = await hub.join(
                 place.form, place.groups, stream, limit=place.limit, cursor=cursor
             )

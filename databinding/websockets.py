@@ -30,7 +30,6 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
@@ -43,7 +42,7 @@ from rest_framework import exceptions
 from databinding import origin, protocol
 from databinding.bearers import name_of
 from databinding.binding import Binding, distinct_names
-from databinding.crowd import Crowded, admitted
+from databinding.crowd import Crowded, count_in, count_out
 from databinding.foreign import application_of
 from databinding.hub import running_hub
 from databinding.identity import identified, may_identify
@@ -142,9 +141,11 @@ class WebSocketDemultiplexer(AsyncConsumer):
             return
         try:
             await self._identify()
-            with ExitStack() as self._held:
-                self._held.enter_context(admitted(self.scope))
+            self._counted = count_in(self.scope)
+            try:
                 await self._visit(receive, send)
+            finally:
+                count_out(self._counted)
         except (exceptions.AuthenticationFailed, exceptions.NotAuthenticated) as refused:
             await _turn_away(scope, send, FrameError(401, refused.detail), CloseCode.SESSION_OVER)
         except exceptions.Throttled as throttled:
@@ -198,7 +199,7 @@ class WebSocketDemultiplexer(AsyncConsumer):
         if _user_key(before) != _user_key(scope):
             # It has said only now who it is.
             try:
-                self._held.enter_context(admitted({"user": scope["user"]}))
+                self._counted += count_in({"user": scope["user"]})
             except Crowded as crowded:
                 running_hub().tally.limits[crowded.whose] += 1
                 raise Closed(CloseCode.TOO_FAST) from None
