@@ -165,14 +165,29 @@ def _body(
 ) -> str:
     journal = f"{schema}.{connection.ops.quote_name(JournalEntry._meta.db_table)}"
     label = watch.label.replace("'", "''")
-    keys = (_keys_per_row if per_row else _keys)(connection, watch, operation)
     any_row = operation == "truncate" or watch.column is None
-    return (
-        f" BEGIN INSERT INTO {journal} (model, key, tag) "
-        f"SELECT '{watch.bound if any_row else label}', touched.key, "
-        f"{_TAG} FROM ({keys}) AS touched (key)"
-        f"{'' if any_row else ' WHERE touched.key IS NOT NULL'}; RETURN NULL; END "
-    )
+
+    def insert(keys: str) -> str:
+        return (
+            f"INSERT INTO {journal} (model, key, tag) "
+            f"SELECT '{watch.bound if any_row else label}', touched.key, "
+            f"{_TAG} FROM ({keys}) AS touched (key)"
+            f"{'' if any_row else ' WHERE touched.key IS NOT NULL'};"
+        )
+
+    if per_row:
+        does = insert(_keys_per_row(connection, watch, operation))
+    else:
+        does = insert(_keys(connection, watch, operation))
+        if operation == "update" and not any_row:
+            # Most updates are of one row, for which comparing sets costs as much as all the rest.
+            # Two plans: PostgreSQL keeps one for each, whatever number it was made for.
+            one = insert(_keys_of_one(connection, watch))
+            does = (
+                "IF (SELECT pg_catalog.count(*) FROM databinding_new) OPERATOR(pg_catalog.=) 1 "
+                f"THEN {one} ELSE {does} END IF;"
+            )
+    return f" BEGIN {does} RETURN NULL; END "
 
 
 _ANY = "SELECT NULL::pg_catalog.text"
@@ -224,6 +239,26 @@ def _keys(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
         f"({after} EXCEPT {before}) UNION ALL ({before} EXCEPT {after})"
         f") AS changed ({numbered})"
     )
+
+
+def _keys_of_one(connection: BaseDatabaseWrapper, watch: Watch) -> str:
+    """The same of an update of one row."""
+    assert watch.column is not None
+    new, old = "databinding_new AS come", "databinding_old AS gone"
+
+    def differs(*columns: str) -> str:
+        return " OR ".join(
+            f"{_text(connection, column, 'come.')} IS DISTINCT FROM "
+            f"{_text(connection, column, 'gone.')}"
+            for column in columns
+        )
+
+    come, gone = (_text(connection, watch.column, row) for row in ("come.", "gone."))
+    after = f"SELECT {come} FROM {new}"
+    if watch.columns is not None:
+        changed = differs(*watch.identity, watch.column, *watch.columns)
+        after = f"{after}, {old} WHERE {changed}"
+    return f"{after} UNION ALL SELECT {gone} FROM {new}, {old} WHERE {differs(watch.column)}"
 
 
 def _keys_per_row(connection: BaseDatabaseWrapper, watch: Watch, operation: str) -> str:
