@@ -16,6 +16,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import Throttled
 
 from databinding import conf, threads
 from databinding.accounts import users_of
@@ -298,6 +299,29 @@ async def test_groups_that_cannot_be_told_are_none(monkeypatch, caplog):
         await change(user, last_name="red")
         await until(client, ["a"], "message")
     assert "The groups of a connection can't be told" in caplog.text
+
+
+async def test_groups_that_are_asked_for_too_often_are_none_for_a_while(caplog):
+    """Where rights change and it may not be asked for groups yet, he is shown nothing until it may;
+    the log says so, and calls it no fault."""
+
+    class Rooms(Demultiplexer):
+        def connection_groups(self):
+            if User.objects.get(pk=self.scope["user"].pk).last_name == "blue":
+                raise Throttled(30)
+            return ["room-1"]
+
+    room = await in_database(Room.objects.create)(pk=1, name="a")
+    await in_database(Message.objects.create)(room=room, text="a")
+    user = await user_named("ana", last_name="red")
+    async with Client(Rooms, user=user) as client:
+        await client.subscribe("message")
+        await change(user, last_name="blue")
+        await until(client, [], "message")
+        await change(user, last_name="red")
+        await until(client, ["a"], "message")
+    assert {(one.levelname, one.exc_info) for one in caplog.records} == {("WARNING", None)}
+    assert "asked for too often" in caplog.text
 
 
 async def test_a_change_of_teams():
