@@ -17,12 +17,13 @@ accounts = [
     path("logout/", LogoutView.as_view(), name="logout"),
 ]
 
+pasts = [path("values/", include(history_urls(Demultiplexer)))]
+
 urlpatterns = [
     path("", dashboard, name="dashboard"),
     path("elements/", elements, name="elements"),
     path("stream/<str:stream>/events", sse_view(Demultiplexer), name="events"),
-    path("api/values/", include(history_urls(Demultiplexer))),
-    path("api/", include(rest_urls(Demultiplexer))),
+    path("api/", include(rest_urls(Demultiplexer, beside=pasts, events="events"))),
     path("chat/", include("chat.urls")),
     path("admin/", admin.site.urls),
     path("accounts/", include(accounts)),

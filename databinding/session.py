@@ -229,7 +229,9 @@ class Session:
             told = True
         except Closed:
             # It hasn't done anything itself: it isn't closed, but asked anew.
-            logger.warning("A connection is in no groups for a while: they are asked for too often.")
+            logger.warning(
+                "A connection is in no groups for a while: they are asked for too often."
+            )
             self.groups = frozenset()
         except Exception:
             # What a user in no groups may see, until it can be told which they are.

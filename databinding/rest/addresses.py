@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import wraps
 from importlib.util import find_spec
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from django.db import transaction
 from django.http import HttpRequest
-from django.urls import URLPattern, path, re_path
+from django.urls import URLPattern, URLResolver, path, re_path
 from django.utils.html import format_html_join
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,8 +28,16 @@ _ROW: Any = {"get": "retrieve", "put": "update", "patch": "partial_update", "del
 _EXTRA: Any = {"post": "act"}
 
 
-def rest_urls(demultiplexer: type[WebSocketDemultiplexer]) -> list[URLPattern]:
+def rest_urls(
+    demultiplexer: type[WebSocketDemultiplexer],
+    *,
+    beside: Sequence[URLPattern | URLResolver] = (),
+    events: str | None = None,
+) -> list[URLPattern | URLResolver]:
     """The addresses of the bindings that the demultiplexer carries; to be included.
+
+    The description has what is `beside` them, too, addresses of Django REST framework's views; and
+    the streams as events, if the name of the route of `databinding.sse.sse_view` is said.
 
     Keyword arguments of the route are passed to `connection_groups`, as a websocket's are. Names:
     ``rest-root``, ``rest-<stream>-list``, ``rest-<stream>-detail``, ``rest-schema``, ``rest-docs``;
@@ -44,10 +53,10 @@ def rest_urls(demultiplexer: type[WebSocketDemultiplexer]) -> list[URLPattern]:
     if find_spec("drf_spectacular") is not None:  # the extra "rest"
         from databinding.rest.description import description_urls
 
-        described = description_urls(demultiplexer, urls)
-    beside = [(url.name or "").removeprefix("rest-") for url in described]
-    root = _Root.as_view(streams=list(resources), beside=beside)
-    return [path("", root, name="rest-root"), *described, *urls]
+        described = description_urls(demultiplexer, [*beside, *urls], events)
+    pages = [(url.name or "").removeprefix("rest-") for url in described]
+    root = _Root.as_view(streams=list(resources), beside=pages)
+    return [path("", root, name="rest-root"), *described, *beside, *urls]
 
 
 def _urls_of(stream: str, resource: type[Resource]) -> list[URLPattern]:

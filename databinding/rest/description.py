@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import get_language
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
@@ -28,6 +29,7 @@ from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.idempotency import MOST, UNGUESSABLE
 from databinding.keys import column
+from databinding.rest import event_streams
 from databinding.rest.callers import KnowsCallers
 from databinding.rest.pages import CURSOR, LIMIT
 from databinding.serializers import serializer_class_for
@@ -96,7 +98,8 @@ class ResourceSchema(AutoSchema):
 
     def get_response_serializers(self) -> Any:
         row, action = _row_of(self.view.binding), self.view.action
-        error, invalid, changed = map(self._shared, ("Error", "Invalid", "Changed"))
+        names = ("Error", "Invalid", "Changed")
+        error, invalid, changed = (shared_answer(self.registry, name) for name in names)
         found: dict[int, Any]
         if self.view.extra:
             found = {200: OpenApiResponse(OpenApiTypes.ANY, "What it answers.")}
@@ -133,15 +136,6 @@ class ResourceSchema(AutoSchema):
         if action in ("list", "retrieve"):
             found[304] = OpenApiResponse(None, "It is what `If-None-Match` says.")
         return found
-
-    def _shared(self, name: str) -> dict[str, str]:
-        """A schema that all streams' answers refer to, in whichever document they are described."""
-        component = ResolvedComponent(  # type: ignore[no-untyped-call]
-            name=name, type=ResolvedComponent.SCHEMA, schema=_SCHEMAS[name], object=name
-        )
-        self.registry.register_on_missing(component)
-        reference: dict[str, str] = component.ref
-        return reference
 
     def get_override_parameters(self) -> list[Any]:
         action, binding = self.view.action, self.view.binding
@@ -216,6 +210,19 @@ class _Base64(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
         return {"type": "string", "format": "byte"}
 
 
+def shared_answer(registry: Any, name: str) -> dict[str, str]:
+    """A schema that answers of all kinds refer to, in whichever document they are described.
+
+    "Error" has a sentence, "Invalid" errors by name, "Changed" the row as it is.
+    """
+    component = ResolvedComponent(  # type: ignore[no-untyped-call]
+        name=name, type=ResolvedComponent.SCHEMA, schema=_SCHEMAS[name], object=name
+    )
+    registry.register_on_missing(component)
+    reference: dict[str, str] = component.ref
+    return reference
+
+
 def _parameter(name: str, place: Any, schema: Any, description: str) -> OpenApiParameter:
     required = place == "path"
     return OpenApiParameter(name, schema, place, required=required, description=description)
@@ -274,12 +281,24 @@ class _Schema(KnowsCallers, SpectacularAPIView):
     """Made once in a process, and answered with the addresses at which it is asked for."""
 
     demultiplexer: Any = None
+    #: The name of the route by which streams are sent as events.
+    events: str | None = None
     schema = None  # A project's own description has no place for it.
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        document = _document(self.demultiplexer, get_language(), tuple(self.patterns or ()))
+        patterns = tuple(self.patterns or ())
+        document, events = _document(self.demultiplexer, get_language(), patterns)
         here = request.path.removesuffix("/").rpartition("/")[0]
         paths = {here + address: operations for address, operations in document["paths"].items()}
+        if self.events is not None:
+            for stream, operation in events.items():
+                address = reverse(self.events, kwargs={**kwargs, "stream": stream})
+                paths[address] = {"get": operation}
+            schemas = {
+                **document["components"]["schemas"],
+                event_streams.NAME: event_streams.SCHEMA,
+            }
+            document = {**document, "components": {**document["components"], "schemas": schemas}}
         return Response({**document, "paths": paths})
 
 
@@ -289,23 +308,27 @@ _generating = threading.Lock()
 @lru_cache(maxsize=64)
 def _document(
     demultiplexer: type[WebSocketDemultiplexer], language: str | None, patterns: tuple[Any, ...]
-) -> Any:
+) -> tuple[Any, dict[str, Any]]:
+    """The document, and how each stream's events are asked for."""
     generator: Any = _Generator(patterns=list(patterns))  # type: ignore[no-untyped-call]
     # Its settings are changed for everybody meanwhile.
     with _generating, patched_settings(_SETTINGS):
         document: Any = generator.get_schema(None, public=True)
-    schemas = document.get("components", {}).get("schemas", {})
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    events = {}
     for stream in demultiplexer.consumers:
         binding = demultiplexer.binding_of(stream)
         if binding is None:
             continue
+        listing = document["paths"].get(f"/{stream}/", {}).get("get", {})
+        events[stream] = event_streams.operation(stream, binding, listing)
         row = schemas.get(_name(binding), {})
         # All fields are always there, unless it depends on the user which ones are.
         row["required"] = ["pk"] if binding.is_personal() else list(row.get("properties", ()))
         for name in (f"{_name(binding)}Request", f"Patched{_name(binding)}Request"):
             if name in schemas:
                 schemas[name]["additionalProperties"] = False  # Unknown fields are refused.
-    return document
+    return document, events
 
 
 class _Page(KnowsCallers, SpectacularSwaggerSplitView):
@@ -315,10 +338,12 @@ class _Page(KnowsCallers, SpectacularSwaggerSplitView):
 
 
 def description_urls(
-    demultiplexer: type[WebSocketDemultiplexer], urls: list[URLPattern]
+    demultiplexer: type[WebSocketDemultiplexer],
+    urls: Sequence[URLPattern | URLResolver],
+    events: str | None,
 ) -> list[URLPattern]:
     """The addresses of the description; of the page only where its templates can be found."""
-    schema = _Schema.as_view(demultiplexer=demultiplexer, patterns=urls)
+    schema = _Schema.as_view(demultiplexer=demultiplexer, patterns=urls, events=events)
     found = [path("schema/", schema, name="rest-schema")]
     if apps.is_installed("drf_spectacular"):
         found.append(path("docs/", _Page.as_view(), name="rest-docs"))

@@ -1,6 +1,7 @@
 from django.urls import include, path
 
 from databinding.rest import rest_urls
+from databinding.sse import sse_view
 from tests.shapes import bindings
 
 
@@ -14,4 +15,7 @@ class Demultiplexer(bindings.Demultiplexer):
     consumers = {**bindings.Demultiplexer.consumers, "named": NamedBinding}
 
 
-urlpatterns = [path("rooms/<str:rooms>/", include(rest_urls(Demultiplexer)))]
+urlpatterns = [
+    path("rooms/<str:rooms>/<str:stream>/events", sse_view(Demultiplexer), name="events"),
+    path("rooms/<str:rooms>/", include(rest_urls(Demultiplexer, events="events"))),
+]

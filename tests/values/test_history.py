@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework.authtoken.models import Token
 
 from tests.values.past import HOUR, MINUTE, kept, on_the_hour
 from values.bindings import FloatValueBinding
@@ -137,6 +138,29 @@ def test_kinds_are_answered_as_they_are_sent(client):
     assert (state["last"], state["mean"]) == ([False], [pytest.approx(0.4)])
     text = ask(client, kept(TextValue, [(begin, "a")]), stream="textval", **query)
     assert (text["last"], text["min"], text["mean"]) == (["a"], [None], [None])
+
+
+def test_a_program_is_known_by_its_token(client, admin_user):
+    """Who made a change is told staff that shows a token; a wrong one is refused."""
+    row = kept(FloatValue, [(on_the_hour(), 1)])
+    Sample.objects.update(who="ana")
+    token = Token.objects.create(user=admin_user).key
+
+    def asked(key):
+        headers = {"Authorization": f"Token {key}"}
+        return client.get(f"/api/values/floatval/{row.pk}/changes/", headers=headers)
+
+    assert asked(token).json()["changes"][0]["who"] == "ana"
+    assert asked("none").status_code == 401
+    assert client.get(f"/api/values/floatval/{row.pk}/changes/").json()["changes"][0]["who"] is None
+
+
+@pytest.mark.parametrize("key", ["-1", "x", "1" * 18, "1" * 30])
+def test_a_key_that_no_value_has(client, key):
+    """It is answered in JSON, like any other value that there isn't."""
+    for what in ("history", "changes"):
+        response = client.get(f"/api/values/floatval/{key}/{what}/")
+        assert (response.status_code, set(response.json())) == (404, {"detail"})
 
 
 def test_many_cost_no_more_questions(client):

@@ -14,6 +14,6 @@ def history_urls(demultiplexer):
     return [
         path("", view(MomentView), name="moment"),
         path("<str:stream>/history/", view(HistoriesView), name="histories"),
-        path("<str:stream>/<int:pk>/history/", view(HistoryView), name="history"),
-        path("<str:stream>/<int:pk>/changes/", view(ChangesView), name="changes"),
+        path("<str:stream>/<str:pk>/history/", view(HistoryView), name="history"),
+        path("<str:stream>/<str:pk>/changes/", view(ChangesView), name="changes"),
     ]

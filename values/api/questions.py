@@ -2,6 +2,7 @@
 
 import time
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions, serializers
 
 #: Points of one answer at most, of all its values together.
@@ -11,8 +12,18 @@ MOST_POINTS_OF_ALL = 20_000
 MOST_VALUES = 5_000
 #: Times are dates of four digits, which every database and every client can say.
 EARLIEST, LATEST = -2_000_000_000, 10_000_000_000
+#: A primary key as it is written, within what databases hold.
+KEY = "[0-9]{1,18}"
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "number", "minimum": EARLIEST, "maximum": LATEST},
+        ]
+    }
+)
 class Moment(serializers.DateTimeField):
     """ISO 8601 with a time zone, or seconds since 1970."""
 
@@ -45,13 +56,14 @@ class RangeSerializer(serializers.Serializer):
 
 
 class KeysSerializer(RangeSerializer):
-    pk = serializers.CharField(help_text="Primary keys, separated by commas.")
+    pk = serializers.RegexField(
+        rf"^{KEY}(,{KEY})*\Z",
+        help_text="Primary keys, separated by commas.",
+        error_messages={"invalid": "Enter primary keys, separated by commas."},
+    )
 
     def validate_pk(self, text):
-        try:
-            return list(dict.fromkeys(int(key) for key in text.split(",")))
-        except ValueError:
-            raise exceptions.ValidationError("Enter primary keys, separated by commas.") from None
+        return list(dict.fromkeys(int(key) for key in text.split(",")))
 
     def validate(self, attrs):
         if len(attrs["pk"]) * attrs["points"] > MOST_POINTS_OF_ALL:
@@ -71,7 +83,7 @@ class ChangesRangeSerializer(serializers.Serializer):
 class MomentSerializer(serializers.Serializer):
     at = Moment(required=False, help_text="ISO 8601, or seconds since 1970. Now; never later.")
     after = serializers.RegexField(
-        r"^[a-z]+/\d{1,18}\Z", required=False, help_text="The `next` of the answer before."
+        rf"^[a-z]+/{KEY}\Z", required=False, help_text="The `next` of the answer before."
     )
     limit = serializers.IntegerField(min_value=1, max_value=MOST_VALUES, default=MOST_VALUES)
 

@@ -1,5 +1,6 @@
 """What is asked, of whom it may be, and what is answered."""
 
+import re
 import time
 
 from django.http import Http404
@@ -10,6 +11,7 @@ from rest_framework.views import APIView
 
 from databinding.actions import Actions
 from databinding.refusals import as_api_exception
+from databinding.rest.callers import KnowsCallers
 from databinding.websockets import scope_of_page
 from values.api.answers import (
     AllSerializer,
@@ -19,8 +21,10 @@ from values.api.answers import (
     as_it_stood,
     as_value,
 )
+from values.api.description import PastSchema
 from values.api.permission import readable, seen_of, visible
 from values.api.questions import (
+    KEY,
     ChangesRangeSerializer,
     KeysSerializer,
     MomentSerializer,
@@ -32,11 +36,13 @@ from values.samples.kinds import KINDS
 from values.samples.moments import earliest, stood
 
 
-class PastView(APIView):
+class PastView(KnowsCallers, APIView):
     """What the views of this module have in common: who may see, and what is answered."""
 
-    schema = None  # The description is of bindings.
+    schema = PastSchema()
     demultiplexer = None
+    #: In the description.
+    called = summary = None
     permission_classes = ()  # The binding is asked.
     query_serializer = None
 
@@ -60,10 +66,11 @@ class PastView(APIView):
             raise Http404
         return visible(self.actions(request, stream), stream, keys)
 
-    def see(self, request, stream, key):
-        """Raises what the binding's `retrieve` of this value raises."""
-        if not self.seen(request, stream, [key]):
+    def see(self, request, stream, pk):
+        """The key of this value. Raises what the binding's `retrieve` raises."""
+        if not re.fullmatch(KEY, pk) or not self.seen(request, stream, [int(pk)]):
             raise Http404
+        return int(pk)
 
     def actions(self, request, stream):
         """What this user may do on the stream."""
@@ -74,9 +81,6 @@ class PastView(APIView):
     def handle_exception(self, exc):
         return super().handle_exception(as_api_exception(exc) or exc)
 
-    def get_authenticate_header(self, request):
-        return super().get_authenticate_header(request) or "Session"
-
     def finalize_response(self, request, response, *args, **kwargs):
         response = super().finalize_response(request, response, *args, **kwargs)
         patch_cache_control(response, private=True, no_store=True)
@@ -86,19 +90,21 @@ class PastView(APIView):
 class HistoryView(PastView):
     """What a value was: least, most and mean of each point, and where nothing is known null."""
 
+    called, summary = "history", "What a value was"
     query_serializer = RangeSerializer
     serializer_class = HistorySerializer
 
     def get(self, request, stream, pk):
-        self.see(request, stream, pk)
+        key = self.see(request, stream, pk)
         asked = self.asked(request)
-        found = history(stream, [pk], asked["from"], asked["to"], asked["points"])
-        return Response(HistorySerializer.of(stream, pk, found[pk]))
+        found = history(stream, [key], asked["from"], asked["to"], asked["points"])
+        return Response(HistorySerializer.of(stream, key, found[key]))
 
 
 class HistoriesView(PastView):
     """The same of several values, each in the same points; of those that may be seen."""
 
+    called, summary = "histories", "What several values were"
     query_serializer = KeysSerializer
     serializer_class = HistoriesSerializer
 
@@ -114,13 +120,14 @@ class HistoriesView(PastView):
 class ChangesView(PastView):
     """The changes of a value one by one, as long as they are kept, the newest first."""
 
+    called, summary = "changes", "The changes of a value"
     query_serializer = ChangesRangeSerializer
     serializer_class = ChangesSerializer
 
     def get(self, request, stream, pk):
-        self.see(request, stream, pk)
+        key = self.see(request, stream, pk)
         asked = self.asked(request)
-        rows = Sample.objects.filter(kind=stream, key=pk).order_by("-time", "-id")
+        rows = Sample.objects.filter(kind=stream, key=key).order_by("-time", "-id")
         if "until" in asked:
             rows = rows.filter(time__lte=at(asked["until"]))
         if "before" in asked:
@@ -144,6 +151,7 @@ class ChangesView(PastView):
 class MomentView(PastView):
     """All values of all kinds as they stood at a moment, of those that may be listed."""
 
+    called, summary = "moment", "All values as they stood at a moment"
     query_serializer = MomentSerializer
     serializer_class = AllSerializer
 
