@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from django.db import DatabaseError, DataError, InterfaceError, connections, transaction
+from django.db import DatabaseError, DataError, InterfaceError, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from rest_framework import exceptions
@@ -28,7 +28,7 @@ from databinding.conf import settings
 from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position
-from databinding.locks import wait_at_most
+from databinding.locks import lock_rows, wait_at_most
 from databinding.refusals import Answer, Changed, refuse
 from databinding.serializers import key_said, serializer_class_for
 from databinding.throttling import AskedRequest
@@ -230,21 +230,12 @@ class Actions:
             raise exceptions.ValidationError({"pk": ["This field is required."]})
         key = key_said(self.binding.model, pk)
         if lock:
-            self._lock(key)
+            lock_rows(self.binding.model, [key], self.binding.alias())
         instance = self.form.queryset().filter(pk=key).first()
         if instance is None or not self._sees(instance):
             raise Http404
         found: Model = instance
         return found
-
-    def _lock(self, key: Any) -> None:
-        """Let nobody else write the row until the end of the transaction."""
-        alias = self.binding.alias()
-        if connections[alias].features.has_select_for_update:
-            # By the bare model: outer joins, DISTINCT and GROUP BY of the binding's own queryset
-            # can't be locked.
-            rows = self.binding.model._base_manager.using(alias).filter(pk=key)
-            list(rows.order_by().select_for_update().values_list("pk"))
 
     def _sees(self, instance: Model) -> bool:
         return not self.groups.isdisjoint(self.binding.groups_of(instance))

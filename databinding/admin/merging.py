@@ -35,6 +35,8 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from databinding.locks import lock_rows
+
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
     _FormSet = forms.BaseModelFormSet[Any, Any]
@@ -240,7 +242,7 @@ class MergingFormSet(_FormSet):
         super().__init__(*args, **kwargs)
         if self.is_bound:
             rows = self.get_queryset()
-            lock(rows.model, rows.values("pk"))
+            lock_rows(rows.model, rows.values("pk"), router.db_for_write(rows.model))
 
     @cached_property
     def management_form(self) -> Any:
@@ -312,14 +314,6 @@ def merging_formset(formset: Any, *, labels: bool = False) -> Any:
         return formset
     attributes = {"form": merging(formset.form), "live_labels": labels}
     return type(formset)(formset.__name__, (MergingFormSet, formset), attributes)
-
-
-def lock(model: type[models.Model], pks: Any) -> None:
-    """Lock these rows until the transaction ends; on SQLite that has locked already."""
-    alias = router.db_for_write(model)
-    rows = model._base_manager.using(alias).select_for_update().filter(pk__in=pks)
-    # In one order, so that two who save the same rows don't wait for each other.
-    list(rows.order_by("pk").values_list("pk"))
 
 
 def choice_name(form: forms.BaseForm, name: str) -> str:

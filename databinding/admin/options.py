@@ -29,7 +29,8 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 
 from databinding.admin import checks
-from databinding.admin.merging import BASE, BaseField, lock, merging, merging_formset
+from databinding.admin.merging import BASE, BaseField, merging, merging_formset
+from databinding.locks import lock_rows
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -197,7 +198,7 @@ class LiveAdminMixin(_Base):
         if found is None or request.method != "POST" or not connections[alias].in_atomic_block:
             return found
         # Read anew once it is locked: what the form is compared with is what it would overwrite.
-        lock(self.model, [found.pk])
+        lock_rows(self.model, [found.pk], alias)
         return super().get_object(request, object_id, from_field)
 
     def get_form(

@@ -19,7 +19,14 @@ from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client, eventually, named
 from tests.databinding.programs import connect, other_program
 from tests.databinding.users import ENDS, deactivate, log_in, log_out, remove, session_with
-from tests.shapes.bindings import ClosedBinding, MemberBinding, MessageBinding, NamedBinding, Open
+from tests.shapes.bindings import (
+    ChildBinding,
+    ClosedBinding,
+    MemberBinding,
+    MessageBinding,
+    NamedBinding,
+    Open,
+)
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Child, Message, Named, Room, Tag
 from tests.talk.bindings import Demultiplexer, IntegerValueBinding
@@ -518,26 +525,49 @@ async def test_a_locked_database_is_503(monkeypatch):
         assert reply["response_status"] == 200
 
 
-async def test_partial_updates_of_different_fields_both_survive(monkeypatch):
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """A function that has another program run a statement while a row of a binding is updated, and
+    returns the thread in which it does, and a list that will say whether it had to wait."""
+
+    def meanwhile(binding, statement):
+        thread = threading.Thread(target=other_program, args=[statement])
+        waited = []
+
+        def has_permission(self, user, action, pk):
+            if action == "update" and connection.in_atomic_block:
+                thread.start()
+                thread.join(0.2)
+                waited.append(thread.is_alive())
+            return True
+
+        monkeypatch.setattr(binding, "has_permission", has_permission)
+        return thread, waited
+
+    return meanwhile
+
+
+async def test_partial_updates_of_different_fields_both_survive(meanwhile):
     """Between reading and writing a row nobody else writes it."""
     row = await create(name="a", value=1)
     statement = "UPDATE talk_integervalue SET name = 'b'"
-    thread = threading.Thread(target=other_program, args=[statement])
-    waited = []
-
-    def has_permission(self, user, action, pk):
-        if action == "update" and connection.in_atomic_block:
-            thread.start()
-            thread.join(0.2)
-            waited.append(thread.is_alive())
-        return True
-
-    monkeypatch.setattr(IntegerValueBinding, "has_permission", has_permission)
+    thread, waited = meanwhile(IntegerValueBinding, statement)
     async with Client(Demultiplexer) as client:
         await client.ask("intval", "update", pk=row.pk, data={"value": 9})
         await asyncio.to_thread(thread.join)
     assert waited == [True]
     assert await stored() == {row.pk: ("b", 9)}
+
+
+async def test_a_multi_table_child_is_locked_with_its_parent(meanwhile):
+    """What somebody else writes to the parent's table isn't written back with the child."""
+    row = await Child.objects.acreate(title="a", number=1)
+    thread, waited = meanwhile(ChildBinding, "UPDATE shapes_base SET title = 'b'")
+    async with Client(named({"child": ChildBinding}, ["children"])) as client:
+        await client.ask("child", "update", pk=row.pk, data={"number": 9})
+        await asyncio.to_thread(thread.join)
+    assert waited == [True]
+    assert await Child.objects.values_list("title", "number").aget() == ("b", 9)
 
 
 # A reply follows its own effect
