@@ -114,6 +114,8 @@ class Relay:
         self._rung = False
         self._asked = False
         self._starting = threading.Lock()
+        #: Held while the thread asks the database.
+        self.asking = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
 
@@ -351,11 +353,12 @@ class _Life:
     def _ask(self, question: Callable[[], T]) -> T:
         """A database that hangs doesn't even fail: for how long it has been asked is seen."""
         tally = self.relay.tally
-        tally.asking_since = time.monotonic()
-        try:
-            return question()
-        finally:
-            tally.asking_since = None
+        with self.relay.asking:
+            tally.asking_since = time.monotonic()
+            try:
+                return question()
+            finally:
+                tally.asking_since = None
 
     def _failed(self, error: Exception) -> None:
         relay = self.relay
@@ -602,6 +605,24 @@ _relays: dict[str, Relay] = {}
 _making = threading.Lock()
 
 
+#: Seconds for which a fork waits for a relay that asks the database.
+_FORK_PATIENCE = 1.0
+_held = threading.local()
+
+
+def _hold() -> None:
+    """Let no relay be in the middle of a question when the process is forked.
+
+    What it has locked then, within SQLite or whatever else asks, would stay so in the child.
+    """
+    _held.relays = [relay for relay in relays() if relay.asking.acquire(timeout=_FORK_PATIENCE)]
+
+
+def _let_go() -> None:
+    for relay in _held.relays:
+        relay.asking.release()
+
+
 def _renew() -> None:
     """Begin anew in a process that was forked: the threads are its parent's."""
     global _making
@@ -610,7 +631,7 @@ def _renew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_renew)
 
 
 def stop_relays() -> None:

@@ -396,15 +396,22 @@ async def test_a_loop_that_is_gone_gives_its_places_back_once():
 
 
 def test_a_forked_process_has_a_relay_of_its_own(database):
-    """A process that was forked from one with a running relay is answered as well."""
+    """A process that was forked from one with a running relay is answered as well, whatever that
+    was asking the database."""
     code = (
-        "import os, warnings; warnings.simplefilter('ignore')\n"
+        "import os, time, warnings; warnings.simplefilter('ignore')\n"
         "from databinding.relay import relay_for\n"
         f"ask = lambda: relay_for('default').submit(lambda this: 1).result({PATIENCE})\n"
         "ask()\n"
-        "child = os.fork()\n"
-        "if not child:\n    ask(); os._exit(0)\n"
-        "assert os.waitpid(child, 0)[1] == 0"
+        "relay = relay_for('default')\n"
+        "for _ in range(5):\n"
+        "    relay.submit(lambda this: time.sleep(0.1))\n"
+        "    while relay.tally.asking_since is None: time.sleep(0.001)\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        ask()\n"
+        "        os._exit(0 if relay.tally.asking_since is None else 1)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
     )
     shell(database, code)
 
