@@ -62,7 +62,7 @@ async def open_page(browser):
         asked = message.location["url"]  # a project may do without an icon
         expected = message.text.startswith(OUTAGE + amiss) or asked.endswith("/favicon.ico")
         if message.type == "error" and not expected:
-            errors.append(f"{message.text} {message.location}")
+            errors.append(f"{message.page.url}: {message.text} {message.location}")
 
     async def open_page(url, user=None, prepare=None, amiss=(), **options):
         context = await browser.new_context(**options)
@@ -71,7 +71,7 @@ async def open_page(browser):
             await context.add_cookies([await session_cookie(user, url)])
         page = await context.new_page()
         page.on("console", lambda message: listen(message, tuple(amiss)))
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(f"{page.url}: {error.stack or error}"))
         if prepare is not None:
             await prepare(page)
         await page.goto(url)
@@ -80,7 +80,7 @@ async def open_page(browser):
     yield open_page
     for context in contexts:
         await context.close()
-    assert errors == []
+    assert not errors, "\n".join(errors)
 
 
 @sync_to_async
