@@ -25,6 +25,8 @@ from websockets.uri import parse_uri
 
 #: Frames a second of one that means to stay below the limit.
 STEADILY = 90
+#: Frames that are too many at once, whatever a second may have: more than twice FRAME_BURST.
+AT_ONCE = 700
 #: Frames that one connection sends at most.
 MOST = 1_500
 #: Seconds after which a connection that says nothing any more is given up.
@@ -41,6 +43,8 @@ class Attack:
         self.left = frames
         self.connections = connections
         self.chance = Random(seed)
+        #: Each way is gone once, whatever chance says.
+        self.first = list(dict.fromkeys(Visit.WAYS))
         self.seen = {"statuses": Counter(), "closed": Counter(), "ways": Counter(), "sent": 0}
         self.wrong = []
         self.grammars = {
@@ -61,7 +65,7 @@ class Attack:
     async def _worker(self):
         while self.left > 0:
             path = self.chance.choice(list(self.grammars))
-            way = self.chance.choice(Visit.WAYS)
+            way = self.first.pop() if self.first else self.chance.choice(Visit.WAYS)
             self.seen["ways"][way.__name__] += 1
             self.left -= 1  # Also where nobody answers it comes to an end.
             visit = Visit(self, path)
@@ -194,9 +198,16 @@ class Visit:
             await asyncio.wait_for(self.over.wait(), PATIENCE)
 
     async def pinging(self):
-        """Heartbeats, as fast as they go."""
+        """Heartbeats, as fast as they go; the first come at once, however slow this process is."""
         await self._open()
         number = 0
+        while number < AT_ONCE:
+            self.protocol.send_text(b"ping")
+            number += 1
+        self.attack.left -= number
+        self.attack.seen["sent"] += number
+        self.writer.write(b"".join(self.protocol.data_to_send()))
+        await self.writer.drain()
         while self._going_on(number):
             self._send("ping")
             number += 1
