@@ -253,7 +253,7 @@ def _keys_of_one(connection: BaseDatabaseWrapper, watch: Watch) -> str:
             for column in columns
         )
 
-    come, gone = (_text(connection, watch.column, row) for row in ("come.", "gone."))
+    come, gone = (_key(connection, watch, row) for row in ("come.", "gone."))
     after = f"SELECT {come} FROM {new}"
     if watch.columns is not None:
         changed = differs(*watch.identity, watch.column, *watch.columns)
