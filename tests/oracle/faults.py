@@ -217,7 +217,8 @@ def rename_slowly(chance):
 
 def only_where_it_is():
     """A message that moves touches the room it comes to, not the one it leaves."""
-    pattern = r" UNION SELECT.*?databinding_old"
+    # Of an update of many rows, and of one.
+    pattern = r" UNION SELECT.*?databinding_old| UNION ALL SELECT.*?(?=\) AS touched)"
     if connection.vendor == "sqlite":
         pattern = r'INSERT INTO [^;]*OLD."room_id", random[^;]*;'
     found = _made("'shapes.room'", "update")
