@@ -27,6 +27,7 @@ from values.models import (
     Summary,
     TextValue,
 )
+from values.samples import recording
 from values.samples.history import at
 from values.samples.kinds import KINDS
 from values.samples.moments import earliest
@@ -474,6 +475,25 @@ def test_values_of_before_descriptions_have_been_there_since_their_first_summary
     asked = [query["sql"] for query in queries]
     assert any("values_description" in sql for sql in asked)
     assert not any("values_summary" in sql for sql in asked)
+
+
+def test_migrate_makes_good_a_page_after_the_other(monkeypatch):
+    """What was written without triggers is described and sampled, in transactions of a few rows;
+    what differs in nothing is written nothing of."""
+    monkeypatch.setattr(recording, "BATCH", 2)
+    gone = [FloatValue.objects.create(name=f"gone {number}").pk for number in range(5)]
+    triggers.uninstall("default")
+    FloatValue.objects.all().delete()
+    values = [*range(5), math.inf]
+    there = [FloatValue.objects.create(name=f"pump {one}", value=one).pk for one in values]
+    triggers.install("default")
+    for _ in range(2):
+        catch_up(sender=None, using="default")
+        said = Description.objects.filter(kind="floatval")
+        assert sorted(said.exclude(name=None).values_list("key", flat=True)) == [*gone, *there]
+        assert sorted(said.filter(name=None).values_list("key", flat=True)) == gone
+        samples = Sample.objects.filter(kind="floatval", key__in=there)
+        assert sorted(samples.values_list("number", flat=True)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.sqlite

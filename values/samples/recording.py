@@ -6,6 +6,7 @@ differs from its last sample gets one, and so does what differs from its last de
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import connections, router, transaction
 from django.db.models import Exists, OuterRef, Subquery
@@ -17,6 +18,7 @@ from values.models import Description, Sample, Silence, Summary
 from values.samples.history import HOUR, MINUTE
 from values.samples.kinds import KINDS, description, finite
 from values.samples.silence import due
+from values.samples.writing import BATCH
 
 _KIND = {model: kind for kind, model in KINDS.items()}
 
@@ -122,58 +124,61 @@ def catch_up(sender, using, **kwargs):
     for kind, model in KINDS.items():
         if router.db_for_write(model) != using or not router.allow_migrate_model(using, Sample):
             continue
-        # In one transaction, as poolers of transactions want it of whoever reads by a cursor.
-        with transaction.atomic(using=using):
-            Sample.objects.using(using).bulk_create(_missing(kind, using), batch_size=500)
-            for rows in (_undescribed(kind, using), _gone(kind, using)):
-                Description.objects.using(using).bulk_create(rows, batch_size=500)
+        for keys in _pages(model.objects.using(using), "pk"):
+            _make_good(using, partial(_amiss, kind, keys, using))
+        for keys in _pages(Description.objects.using(using).filter(kind=kind), "key"):
+            _make_good(using, partial(_gone, kind, keys, using))
 
 
-def _missing(kind, using):
-    """Samples of the values that differ from their last one."""
-    last = newest(kind, OuterRef("pk")).using(using)
-    rows = (
-        KINDS[kind]
-        .objects.using(using)
-        .annotate(
-            sampled=Exists(last),
-            number=Subquery(last.values("number")[:1]),
-            text=Subquery(last.values("text")[:1]),
-        )
-    )
-    for row in rows.order_by("pk").iterator(chunk_size=2_000):
+def _pages(rows, name):
+    """The keys of these rows in their order, some at a time."""
+    keys = rows.order_by(name).values_list(name, flat=True).distinct()
+    page = list(keys[:BATCH])
+    while page:
+        yield page
+        page = list(keys.filter(**{f"{name}__gt": page[-1]})[:BATCH])
+
+
+def _make_good(using, find):
+    """Write what is found: looked for once more, in the transaction that locks others out."""
+    if not find():
+        return
+    with transaction.atomic(using=using):
+        found = find()
+        for model in (Sample, Description):
+            rows = [one for one in found if isinstance(one, model)]
+            model.objects.using(using).bulk_create(rows, batch_size=BATCH)
+
+
+def _amiss(kind, keys, using):
+    """Samples and descriptions of the values that differ from their last ones."""
+    return [*_missing(kind, keys, using), *_undescribed(kind, keys, using)]
+
+
+def _with_last(model, kind, keys, using, **columns):
+    """These values, each with what its last sample or description says, and if it is `told` of."""
+    last = _newest(model, kind, OuterRef("pk")).using(using)
+    said = {name: Subquery(last.values(column)[:1]) for name, column in columns.items()}
+    rows = KINDS[kind].objects.using(using).filter(pk__in=keys)
+    return rows.annotate(told=Exists(last), **said).order_by("pk")
+
+
+def _missing(kind, keys, using):
+    for row in _with_last(Sample, kind, keys, using, number="number", text="text"):
         sample = sample_of(kind, row.pk, row.value)
-        told = row.sampled and row.number is None and row.text is None and _silent(row)
-        if (row.number, row.text) != (sample.number, sample.text) and not told:
+        silent = row.told and row.number is None and row.text is None and _silent(row)
+        if (row.number, row.text) != (sample.number, sample.text) and not silent:
             yield sample
 
 
-def _undescribed(kind, using):
-    """Descriptions of the values that differ from their last one.
-
-    Who has none yet was there since its first sample, as far as anything tells.
-    """
-    last = _newest(Description, kind, OuterRef("pk")).using(using)
-    rows = (
-        KINDS[kind]
-        .objects.using(using)
-        .annotate(
-            described=Exists(last),
-            said=Subquery(last.values("name")[:1]),
-            said_about=Subquery(last.values("about")[:1]),
-        )
-    )
-    new = []
-    for row in rows.order_by("pk").iterator(chunk_size=2_000):
-        if not row.described:
-            new.append(row)
-        elif (row.said, row.said_about) != (row.name, description(row)):
-            yield _described(kind, row)
-    for begin in range(0, len(new), 500):
-        some = new[begin : begin + 500]
-        since = _first_times(kind, [row.pk for row in some], using)
-        for row in some:
-            yield _described(kind, row, since[row.pk])
+def _undescribed(kind, keys, using):
+    """Who has none yet was there since its first sample, as far as anything tells."""
+    rows = list(_with_last(Description, kind, keys, using, said="name", said_about="about"))
+    new = [row.pk for row in rows if not row.told]
+    since = _first_times(kind, new, using) if new else {}
+    for row in rows:
+        if not row.told or (row.said, row.said_about) != (row.name, description(row)):
+            yield _described(kind, row, since.get(row.pk))
 
 
 def _first_times(kind, keys, using):
@@ -193,14 +198,14 @@ def _first_times(kind, keys, using):
     }
 
 
-def _gone(kind, using):
+def _gone(kind, keys, using):
     """Ends of the descriptions of values that aren't there any more."""
     last = _newest(Description, kind, OuterRef("key")).using(using)
     rows = Description.objects.using(using).filter(
         ~Exists(KINDS[kind].objects.using(using).filter(pk=OuterRef("key"))),
         kind=kind,
+        key__in=keys,
         name__isnull=False,
         id=Subquery(last.values("id")[:1]),
     )
-    for row in rows.order_by("key").iterator(chunk_size=2_000):
-        yield Description(kind=kind, key=row.key, time=timezone.now())
+    return [Description(kind=kind, key=row.key, time=timezone.now()) for row in rows]
