@@ -11,6 +11,7 @@ from playwright.async_api import expect
 from chat.models import Message, Presence, Room
 from tests import tls
 from tests.acceptance.dashboard import standing, tab_to, until
+from tests.acceptance.looks import OPTIONS, looked_at
 from tests.servers import PATIENCE
 
 expect.set_options(timeout=PATIENCE * 1000)
@@ -244,6 +245,49 @@ async def test_the_admins_hand_is_seen_at_once(start_server, open_page, admin_us
     await admin.click("#content [type=submit]")
     await texts(page)
     await expect(page.locator("#beginning")).to_have_text("Nobody has written yet.")
+
+
+async def test_rooms_are_for_everybody(start_server, open_page):
+    """axe finds nothing wrong with the list of rooms, empty and not, on a desktop and a phone."""
+    server = await asyncio.to_thread(start_server)
+    page = await open_page(f"{server.url}/chat/", **OPTIONS)
+    await expect(page.locator(".hint")).to_contain_text("be the first")
+    await looked_at(page, "chat-no-rooms")
+    await written("lobby", 1)
+    await page.reload()
+    await expect(page.locator(".rooms a")).to_have_count(1)
+    await looked_at(page, "chat-rooms")
+
+
+async def test_a_room_is_for_everybody(start_server, open_page):
+    """Nor with a room: before anybody has written, in a conversation, with an error, while what is
+    written waits for the server, and when it was refused."""
+    server = await asyncio.to_thread(start_server)
+    page = await open_page(f"{server.url}/chat/lobby/", **OPTIONS)
+    await standing(page, "live")
+    await expect(page.locator("#beginning")).to_have_text("Nobody has written yet.")
+    await looked_at(page, "chat-empty")
+    await page.click("text=Send")
+    await expect(page.locator("#problem")).to_have_text("Write something first.")
+    await looked_at(page, "chat-problem")
+    await page.fill("#handle", "Ada")
+    await written("lobby", 60)
+    await say(page, "Is anybody here?")
+    sent = page.locator(".message[data-state=sent]")
+    await expect(sent.last).to_contain_text("Is anybody here?")
+    await looked_at(page, "chat-conversation")
+    await asyncio.to_thread(server.kill)
+    await say(page, "And now?")
+    await expect(page.locator("#banner")).to_be_visible()
+    await expect(page.locator(".message[data-state=waiting]")).to_have_count(1)
+    await looked_at(page, "chat-offline")
+    await asyncio.to_thread(server.start)
+    await standing(page, "live")
+    await expect(sent.last).to_contain_text("And now?")
+    for number in range(30):
+        await say(page, f"{number}")
+    await expect(page.locator(".message[data-state=failed]").first).to_be_visible()
+    await looked_at(page, "chat-refused")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,6 +1,7 @@
 """Every state of the dashboard: what it says, and that nobody is kept out of it.
 
-In each, axe finds nothing wrong in light and dark, and on a phone nothing sticks out. To look:
+In each, axe finds nothing wrong in light and dark, on a desktop and on a phone, where nothing
+sticks out. To look:
 
     STATES=/tmp/states scripts/test tests/acceptance/test_states.py
 """
@@ -19,15 +20,10 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from playwright.async_api import expect
 
-from tests.acceptance import axe
 from tests.acceptance.dashboard import edit, open_editor, standing, tab_to, tile, until
+from tests.acceptance.looks import OPTIONS, looked_at, picture
 from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
 
-FOLDER = os.environ.get("STATES")
-DESKTOP = {"width": 1280, "height": 800}
-PHONE = {"width": 390, "height": 844}
-OPTIONS = {"viewport": DESKTOP, "bypass_csp": True, "locale": "en-US"}
-FITS = "() => document.documentElement.scrollWidth <= innerWidth"
 #: Chromium's words for an answer that is none.
 REFUSED = "Failed to load resource: the server responded with a status of"
 #: What the page was served with of rows: nothing, as where there are too many of them.
@@ -73,25 +69,6 @@ def open_values(start_server, open_page, values):
         return page
 
     return open_values
-
-
-async def looked_at(page, name):
-    """In light and dark axe finds nothing, and at a phone's width nothing sticks out."""
-    for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme)
-        assert await axe.violations(page) == [], (name, scheme)
-        await picture(page, f"{name}-{scheme}")
-    await page.emulate_media(color_scheme="light")
-    await page.set_viewport_size(PHONE)
-    await page.wait_for_function(FITS)
-    assert await axe.violations(page) == [], (name, "phone")
-    await picture(page, f"{name}-phone")
-    await page.set_viewport_size(DESKTOP)
-
-
-async def picture(page, name):
-    if FOLDER:
-        await page.screenshot(path=f"{FOLDER}/{name}.png")
 
 
 async def test_live(open_values, ana):
