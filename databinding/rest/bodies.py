@@ -38,7 +38,12 @@ PARSERS: list[type[BaseParser]] = [StrictJSONParser, FormParser, MultiPartParser
 
 
 def refuse_large(request: Request) -> None:
-    """Files aside, which Django keeps on disk and has limits of its own for."""
+    """Files aside, which Django keeps on disk and has limits of its own for.
+
+    Of a body in chunks nobody says how long it is, and Django REST framework takes it for none.
+    """
+    if not request.META.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in request.META:
+        request.META["CONTENT_LENGTH"] = str(len(request._request.body))
     if (request.content_type or "").startswith("multipart/"):
         return
     try:

@@ -12,8 +12,10 @@ from decimal import Decimal
 from importlib import util
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
 from django.db import OperationalError, connection, connections
 from django.test import AsyncClient, Client, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -543,6 +545,23 @@ def test_bodies_that_make_no_sense(client, body, kind, status):
     response = client.generic("POST", "/api/intval/", body, kind)
     assert (response.status_code, response["Content-Type"]) == (status, "application/json")
     assert stored() == {}
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, 201), (300_000, 413)])
+async def test_a_body_in_chunks(transactional_db, more, status):
+    """A body whose length nobody tells beforehand is read as any other, up to the same limit."""
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    headers.append((b"transfer-encoding", b"chunked"))
+    scope = {"type": "http", "method": "POST", "path": "/api/intval/", "headers": headers}
+    scope |= {"http_version": "1.1", "query_string": b""}
+    one = ApplicationCommunicator(ASGIHandler(), scope)
+    for part in (b'{"name": "a", ', b" " * more, b'"value": 1}'):
+        await one.send_input({"type": "http.request", "body": part, "more_body": True})
+    await one.send_input({"type": "http.request", "body": b""})
+    assert (await one.receive_output(timeout=10))["status"] == status
+    await one.wait(timeout=10)
+    rows = [row.name async for row in IntegerValue.objects.all()]
+    assert rows == (["a"] if status == 201 else [])
 
 
 def test_a_conflict_in_the_database_is_409(serve, client):
