@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 #: Bits of an IPv6 address that tell hosts' networks apart: each has a /64 to itself (RFC 6177).
 IPV6_PREFIX: Final = 64
-
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-#: Elements of ``Forwarded``, and their parameters: a quoted comma or semicolon ends neither.
-_ELEMENT = re.compile(rf"(?:[^,\"]|{_QUOTED})+")
-_PARAMETER = re.compile(rf"\s*([^=;\"\s]+)=({_QUOTED}|[^;\"\s]*)\s*(?:;|$)")
 
 
 def client_address(
@@ -34,25 +30,42 @@ def client_address(
     in between, the address is what the outermost of them wrote into `header`
     (``X-Forwarded-For``, or ``Forwarded``); from whoever comes without it, the peer's.
     """
-    said = forwarded(headers, header) if proxies > 0 else []
-    return network(said[-proxies:][0] if said else peer or "")
+    said = forwarded(headers, header, proxies) if proxies > 0 else []
+    return network(said[0] if said else peer or "")
 
 
-def forwarded(headers: Iterable[tuple[bytes, bytes]], header: str) -> Sequence[str]:
-    """The addresses that proxies wrote down, the nearest one's last."""
+def forwarded(headers: Iterable[tuple[bytes, bytes]], header: str, most: int) -> Sequence[str]:
+    """The last addresses that proxies wrote down, so many at most, the nearest one's last."""
     wanted = header.lower().encode("latin-1")
     lines = [value.decode("latin-1") for name, value in headers if name.lower() == wanted]
     text = ",".join(lines)  # A header that is there twice is one list (RFC 9110, section 5.3).
     if wanted != b"forwarded":
-        return [part.strip() for part in text.split(",")] if lines else []
+        return [part.strip() for part in text.rsplit(",", most)[-most:]] if lines else []
     # A proxy that doesn't say is a place in the list, too.
-    return [_said_for(element) for element in _ELEMENT.findall(text) if element.strip()]
+    elements = (element for element in _from_the_right(text, ",") if element.strip())
+    return [_said_for(element) for element in islice(elements, most)][::-1]
+
+
+def _from_the_right(text: str, separator: str) -> Iterator[str]:
+    """What stands between separators, but for those in quotation marks; the last part first.
+
+    Quotation marks to the left of a part, which a client may have left open, are no matter to it.
+    """
+    end, quoted = len(text), False
+    for place in range(end - 1, -1, -1):
+        if text[place] == '"' and text[place - 1 : place] != "\\":
+            quoted = not quoted
+        elif text[place] == separator and not quoted:
+            yield text[place + 1 : end]
+            end = place
+    yield text[:end]
 
 
 def _said_for(element: str) -> str:
-    for name, value in _PARAMETER.findall(element):
-        if name.lower() == "for":
-            return re.sub(r"\\(.)", r"\1", value.strip('"'))
+    for parameter in _from_the_right(element, ";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "for":
+            return re.sub(r"\\(.)", r"\1", value.strip().strip('"'))
     return ""
 
 

@@ -74,6 +74,29 @@ def test_the_standard_header_is_read_too(proxies, line, expected):
     assert client_address(PEER, headers, proxies=1) == "198.51.100.66"
 
 
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        'for="192.0.2.66',
+        'for="',
+        '"',
+        '\\"',
+        'for="192.0.2.66\\',
+        "a" * 60_000,
+        " " * 60_000,
+        '"\\' * 30_000,
+        "for=192.0.2.66;" * 4_000,
+        "," * 60_000,
+    ],
+    ids=lambda text: f"{text[:5]} {len(text)}",
+)
+@pytest.mark.parametrize("said", ["for=192.0.2.1", 'for="192.0.2.1:80";by="a;\\"b,"'])
+def test_what_a_client_claims_hides_nobody(claimed, said):
+    """Whatever stands before what our proxy says, and however long: it is found, and soon."""
+    headers = header(f"{claimed}, {said}", name=b"forwarded")
+    assert client_address(PEER, headers, proxies=1, header="Forwarded") == "192.0.2.1"
+
+
 def test_without_a_peer_nobody_can_tell():
     """Behind a Unix socket there is no address but a proxy's word."""
     assert client_address(None, header()) is None
