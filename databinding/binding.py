@@ -22,7 +22,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
@@ -36,6 +36,9 @@ from databinding.keys import from_text, to_text
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
+
+#: Browsers take whole numbers beyond this for others next to them, and would write to another row.
+MOST_EXACT: Final = 2**53 - 1
 
 #: Every binding class with a model, in the order of their declaration.
 registry: list[type[Binding]] = []
@@ -256,12 +259,12 @@ class Binding:
 
     @classmethod
     def key(cls, instance: Model) -> Key:
-        """The row's primary key as it stands on the wire: an int, or a string."""
+        """The row's primary key as it stands on the wire: an int that is exact, or a string."""
         return cls.wire_key(instance.pk)
 
     @staticmethod
     def wire_key(pk: Any) -> Key:
-        return pk if isinstance(pk, int) else str(pk)
+        return pk if isinstance(pk, int) and -MOST_EXACT <= pk <= MOST_EXACT else str(pk)
 
     @classmethod
     def key_from_text(cls, text: str) -> Key:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
@@ -16,8 +17,10 @@ from databinding import capture, triggers
 from databinding.binding import registry
 from databinding.checks import check_triggers
 from databinding.models import JournalEntry
+from databinding.relay import stop_relays
 from databinding.triggers.sqlite import parts_of_index
 from databinding.websockets import WebsocketBinding
+from tests.databinding.clients import Client, named
 from tests.databinding.programs import connect, other_program
 from tests.databinding.test_writes import actions
 
@@ -286,6 +289,42 @@ def test_keys_of_every_kind(kind, partitions, as_it_was):
                 other.commit()
                 (key,) = keys()
                 assert binding.key_from_text(key) == binding.key(row)
+
+
+async def test_keys_that_a_browser_can_not_hold(make):
+    """Whole numbers that JavaScript takes for others are strings; rows are found by these."""
+    least = 2**53
+    bound = model_of("thing", models.BigIntegerField, value=models.IntegerField(default=0))
+
+    def prepare():
+        bind(
+            bound,
+            fields=["value"],
+            group_names=classmethod(lambda cls, instance: ["all"]),
+            has_permission=lambda self, user, action, pk: True,
+        )
+        for pk in (least + 1, least - 1, least, 7, -least):
+            bound._base_manager.create(id=pk)
+
+    await database_sync_to_async(make)("thing", "id bigint PRIMARY KEY, value integer")
+    await database_sync_to_async(prepare)()
+    keys = [7, least - 1, str(-least), str(least), str(least + 1)]
+    async with Client(named({"thing": registry[-1]}, ["all"])) as client:
+        await client.subscribe("thing")
+        assert list(client.rows["thing"]) == keys
+        for number, pk in enumerate(keys):
+            row = bound._base_manager.filter(pk=int(pk))
+            await database_sync_to_async(row.update)(value=number)
+            reply = await client.ask("thing", "retrieve", pk=pk)
+            assert (reply["pk"], reply["data"]) == (pk, {"value": number})
+        reply = await client.ask("thing", "delete", pk=keys[-1])
+        assert (reply["pk"], keys.pop()) == (str(least + 1), str(least + 1))
+        await database_sync_to_async(bound._base_manager.filter(pk=least).delete)()
+        rows = {pk: {"value": number} for number, pk in enumerate(keys) if pk != str(least)}
+        await client.until("thing", rows)
+        listed = await client.ask("thing", "list", after=str(-least), limit=2)
+        assert [row["pk"] for row in listed["data"]] == [7, least - 1]
+    stop_relays()
 
 
 NAMES = ["Upper Case", "schlüssel_ü_日本", "x" * 70, 'with "quotes"', "it's"]
