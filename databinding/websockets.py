@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 #: Frames of one client after which all others have their turn.
-TURN = 16
+TURN = 4
 
 
 class _ConsumerOf:

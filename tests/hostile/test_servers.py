@@ -43,7 +43,6 @@ QUIET = max(3, min(30, FRAMES / 2_000))
 WRITES, ASKS = 0.05, 0.5
 #: Close codes that a hostile client may get: of the library, and of websockets themselves.
 ENDS = {"1000", "4401", "4009", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4429"}
-BEGAN = time.monotonic()
 #: How much a server may grow while it is attacked, in MB.
 GROWTH = 40
 
@@ -67,26 +66,24 @@ def worst(delays):
 class Honest:
     """Pages that watch, and clients that ask and write, as anybody would."""
 
-    def __init__(self, server, headers, *, writing=True):
+    def __init__(self, server, headers, *, beside=None):
         self.server = server
         self.headers = headers
-        self.writing = writing
-        #: Seconds from before a commit to its arrival, and from a request to its reply.
+        self.writing = beside is None
+        #: When each value was committed: that a writer waits for the database is no page's wait.
+        self.committed = {} if beside is None else beside.committed
+        #: Values and when they arrived; seconds from a request to its reply.
         self.arrivals, self.answers = [], []
         self.pages = []
         self.resting = False
         self.statuses = set()
 
-    def now(self):
-        """Microseconds, as a value that a row can hold: it begins anew after half an hour."""
-        return int((time.monotonic() - BEGAN) * 1e6) % 2**31
-
     def saw(self, before, after, groups):
-        """Asked of every frame of each page: how old is what it brings?"""
-        now = self.now()
+        """Asked of every frame of each page: what does it bring?"""
+        now = time.monotonic()
         for pk, row in after.items():
-            if row["value"] and row != before.get(pk):
-                self.arrivals.append((now - row["value"]) / 1e6)
+            if row["value"] and row["value"] != before.get(pk, row)["value"]:
+                self.arrivals.append((row["value"], now))
 
     async def __aenter__(self):
         self._stack = AsyncExitStack()
@@ -121,11 +118,14 @@ class Honest:
         """Every row in its turn, by the ORM."""
         first = await in_database(lambda: IntegerValue.objects.order_by("pk").first().pk)()
         number = 0
+
+        def write():
+            IntegerValue.objects.filter(pk=first + 10 + number % 10).update(value=number)
+            self.committed[number] = time.monotonic()
+
         while not self.resting:
-            pk = first + 10 + number % 10
-            rows = IntegerValue.objects.filter(pk=pk)
-            await in_database(lambda rows=rows: rows.update(value=self.now()))()
             number += 1
+            await in_database(write)()
             await asyncio.sleep(WRITES)
 
     async def _ask(self, live, number):
@@ -143,8 +143,10 @@ class Honest:
                 await asyncio.sleep(ASKS)
 
     def take(self):
-        """The delays since the last time that somebody asked."""
-        taken, self.arrivals, self.answers = (self.arrivals, self.answers), [], []
+        """The delays since the last time that somebody asked, in seconds."""
+        # A page may be told before its writer knows that it is done.
+        arrived = [max(0.0, when - self.committed.get(value, when)) for value, when in self.arrivals]
+        taken, self.arrivals, self.answers = (arrived, self.answers), [], []
         return taken
 
 
@@ -183,7 +185,7 @@ async def test_honest_clients_notice_nothing(kind, start_server, database):
         others = None
         if SPARED:
             spared = await asyncio.to_thread(start_server, kind, ASKING_RATE="30/sec")
-            others = await stack.enter_async_context(Honest(spared, headers, writing=False))
+            others = await stack.enter_async_context(Honest(spared, headers, beside=honest))
         await asyncio.sleep(1)
         honest.take()
         watched = Watched(server)
