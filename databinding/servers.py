@@ -41,15 +41,15 @@ def wire_of(send: Any) -> Wire | None:
 
 
 class _Uvicorn:
-    """`websockets`' state of a connection, asyncio's transport."""
+    """uvicorn's state of a connection, asyncio's transport."""
 
-    __slots__ = ("_open", "_protocol")
+    # Each thing that a delivery looks at is one that isn't in the processor's cache.
+    __slots__ = ("_protocol", "_transport", "_writable")
 
     RELIED_ON = (
-        "conn.state",
+        "close_sent",
         "conn.extensions",
-        "conn.expect_continuation_frame",
-        "conn.writes",
+        "handshake_complete",
         "transport.is_closing",
         "transport.write",
         "writable.is_set",
@@ -57,7 +57,8 @@ class _Uvicorn:
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._open = type(protocol.conn.state)["OPEN"]
+        self._transport = protocol.transport
+        self._writable = protocol.writable
 
     @classmethod
     def behind(cls, send: Any) -> _Uvicorn | None:
@@ -65,22 +66,22 @@ class _Uvicorn:
         known = getattr(module, "WebSocketsSansIOProtocol", None)
         if known is None or not isinstance(send, MethodType) or send.__func__ is not known.send:
             return None
-        protocol = send.__self__
-        return cls(protocol) if all(_has(protocol, path) for path in cls.RELIED_ON) else None
+        protocol: Any = send.__self__
+        if not all(_has(protocol, path) for path in cls.RELIED_ON):
+            return None
+        # Compression is agreed on before the application begins.
+        return None if protocol.conn.extensions else cls(protocol)
 
     def write(self, frame: bytes) -> bool:
         protocol = self._protocol
-        conn = protocol.conn
         if (
-            conn.state is not self._open
-            or conn.extensions
-            or conn.expect_continuation_frame
-            or conn.writes
-            or not protocol.writable.is_set()
-            or protocol.transport.is_closing()
+            protocol.close_sent
+            or not protocol.handshake_complete
+            or not self._writable.is_set()
+            or self._transport.is_closing()
         ):
             return False
-        protocol.transport.write(frame)
+        self._transport.write(frame)
         return True
 
 

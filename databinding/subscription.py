@@ -35,6 +35,30 @@ class Subscription:
     #: Replies that wait for a window before whoever sends more of them waits too.
     WAITING_REPLIES = 16
 
+    # Together, for a delivery to look at little.
+    __slots__ = (
+        "_fetching",
+        "_going_on",
+        "_in_step",
+        "_left",
+        "_replies",
+        "_rest",
+        "_room",
+        "_target",
+        "_texts",
+        "_user",
+        "audience",
+        "classic",
+        "connection",
+        "ended",
+        "hub",
+        "in_flight",
+        "number",
+        "relay",
+        "stream",
+        "window",
+    )
+
     def __init__(
         self,
         hub: Hub,
@@ -69,6 +93,8 @@ class Subscription:
         self._room: asyncio.Event | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._going_on: asyncio.TimerHandle | None = None
+        #: Nothing is to be sent before the next news; False: that isn't known.
+        self._in_step = False
 
     def start(self) -> None:
         if self.ended:
@@ -81,6 +107,7 @@ class Subscription:
         if self.ended:
             return
         self.ended = True
+        self._in_step = False
         self.hub.remove(self)
         self.leave()
         self.connection.subscriptions.discard(self)
@@ -122,17 +149,14 @@ class Subscription:
         """Send the one frame that leads from `number` to this one, if nothing is to come before it
         and the client may be sent it now; else nothing is done, and `deliver` is for what may be.
         """
+        if not self._in_step:
+            self._in_step = not (self.loading or self._replies or self.ended)
+            if not self._in_step:
+                return False
         connection = self.connection
-        if (
-            self._texts
-            or self._rest is not None
-            or self._fetching is not None
-            or self._replies
-            or self.ended
-            or connection.blocked
-            or connection.closed
-            or (self.window is not None and self.in_flight >= self.window)
-        ):
+        if connection.blocked or connection.closed:
+            return False
+        if self.window is not None and self.in_flight >= self.window:
             return False
         self.in_flight += 1
         self.number = number
@@ -189,6 +213,7 @@ class Subscription:
             self.connection.send_soon(text)
         else:
             self._replies.append((number, text))
+            self._in_step = False
             self.deliver()
             if len(self._replies) >= self.WAITING_REPLIES:
                 if self._room is None:
@@ -213,6 +238,7 @@ class Subscription:
     def _send(self, frames: Frames) -> None:
         self.hub.tally.events += frames.events
         self._texts[:0] = reversed(frames.texts)
+        self._in_step = False
         self._target = frames.number
 
     def _told(self) -> None:
@@ -236,6 +262,7 @@ class Subscription:
     # Snapshots that memory can't give
 
     def _fetch(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._in_step = False
         self._fetching = self.hub.loop.create_task(self._do_fetch(work))
 
     async def _do_fetch(self, work: Callable[[], Awaitable[None]]) -> None:

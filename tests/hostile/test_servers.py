@@ -145,7 +145,8 @@ class Honest:
     def take(self):
         """The delays since the last time that somebody asked, in seconds."""
         # A page may be told before its writer knows that it is done.
-        arrived = [max(0.0, when - self.committed.get(value, when)) for value, when in self.arrivals]
+        committed = self.committed
+        arrived = [max(0.0, when - committed.get(value, when)) for value, when in self.arrivals]
         taken, self.arrivals, self.answers = (arrived, self.answers), [], []
         return taken
 
