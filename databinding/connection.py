@@ -84,8 +84,13 @@ class Connection:
         if self.closed:
             return
         self._tally.frames += 1
-        if self._wire is not None and self._wire.write(frame or text_frame(text)):
-            return
+        if self._wire is not None:
+            try:
+                if self._wire.write(frame or text_frame(text)):
+                    return
+            except Exception as error:
+                self._failed(error)
+                return
         sending = self._send({"type": "websocket.send", "text": text})
         # Servers' sends are coroutines, which needn't be asked for an iterator.
         steps = sending if type(sending) is CoroutineType else sending.__await__()

@@ -61,8 +61,11 @@ def sessions_of_others():
 
 @pytest.fixture(autouse=True)
 def executor_without_connections():
-    """Close what `sync_to_async` opened in its thread, which no request ends."""
+    """Close what `sync_to_async` opened in its thread, which no request ends, and the library's."""
+    from databinding.threads import close_connections
+
     yield
+    close_connections()
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 

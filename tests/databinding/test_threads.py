@@ -1,0 +1,88 @@
+"""The threads in which requests ask the database, and their connections."""
+
+import asyncio
+import shutil
+
+import pytest
+from django.db import connection, connections
+
+from databinding import threads
+from databinding.threads import close_connections, in_database
+from values.models import IntegerValue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def asked():
+    """The connection underneath, after a question in the one thread."""
+
+    def ask():
+        IntegerValue.objects.count()
+        return connection.connection
+
+    return await in_database(ask)()
+
+
+@pytest.fixture
+def one_thread(settings, monkeypatch):
+    """Every request is the same thread's."""
+    close_connections()
+    monkeypatch.setattr(threads, "_pool", None)
+    monkeypatch.setattr(threads, "_begun", [])
+    settings.DATABINDING = {"DATABASE_THREADS": 1}
+    yield settings
+    close_connections()
+
+
+async def test_a_connection_is_used_again(one_thread):
+    """A request uses the connection of the one before."""
+    assert await asked() is await asked()
+
+
+async def test_a_connection_that_lies_too_long_is_closed(one_thread):
+    """After DATABASE_KEEP seconds another one is opened; with 0, for each request."""
+    one_thread.DATABINDING = {"DATABASE_THREADS": 1, "DATABASE_KEEP": 0.05}
+    first = await asked()
+    await asyncio.sleep(0.1)
+    second = await asked()
+    assert second is not first
+    one_thread.DATABINDING = {"DATABASE_KEEP": 0}
+    await asked()
+    assert await asked() is not second
+
+
+async def test_what_a_project_says_counts(one_thread, monkeypatch):
+    """A project's own CONN_MAX_AGE is as Django has it."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+    one_thread.DATABINDING = {"DATABASE_KEEP": 0}
+    assert await asked() is await asked()
+
+
+def end(pid):
+    """Have PostgreSQL close the connection of this session."""
+    other = connections["default"].copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
+
+
+@pytest.mark.postgresql
+async def test_a_connection_that_has_failed_is_replaced(one_thread):
+    """One that the database has closed meanwhile isn't noticed by who asks next."""
+    first = await asked()
+    await in_database(lambda: end(first.info.backend_pid))()
+    assert await asked() is not first
+
+
+@pytest.mark.sqlite
+async def test_a_file_that_was_replaced_is_opened_anew(one_thread, tmp_path):
+    """After a copy was put in the file's place no request reads or writes the old one."""
+    file, old = connection.settings_dict["NAME"], tmp_path / "old.sqlite3"
+    first = await asked()
+    shutil.move(file, old)
+    try:
+        shutil.copy(old, file)
+        assert await asked() is not first
+    finally:
+        close_connections()
+        shutil.move(old, file)
