@@ -22,6 +22,8 @@ from values.samples.spans import Item, add_up, change, held, step_for, without_h
 MINUTE, HOUR = 60, 3600
 #: Samples that one answer is made of; of more than that, summaries are.
 MOST_SAMPLES = 50_000
+#: All times that there are in Python.
+_CALENDAR = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class History(NamedTuple):
@@ -175,8 +177,9 @@ def batches(keys):
 
 def silent(kind, keys, now):
     """Until when values are known whose source is silent, and that nobody else has set since."""
+    # SQL may have dated a report as Python can't: nothing is due after that.
     rows = KINDS[kind].objects.filter(
-        pk__in=keys, expected_interval__isnull=False, reported_at__isnull=False
+        pk__in=keys, expected_interval__isnull=False, reported_at__range=_CALENDAR
     )
     found = {}
     for pk, interval, reported in rows.values_list("pk", "expected_interval", "reported_at"):

@@ -30,6 +30,20 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def described(kind, about):
+    """What a description says, in the numbers that the value's row has.
+
+    PostgreSQL's JSON gives large ones all their digits, with which Python takes them for others;
+    SQLite's made the largest infinite, once: these are left open.
+    """
+    floats = floats_of(KINDS[kind])
+    found = {
+        column: float(value) if column in floats and isinstance(value, int) else finite(value)
+        for column, value in about.items()
+    }
+    return {column: value for column, value in found.items() if value is not None}
+
+
 def description(row):
     """What a row says of its value besides, as the triggers keep it: but what it leaves open.
 

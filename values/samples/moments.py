@@ -12,7 +12,7 @@ from django.db.models import Min, OuterRef, Q, Subquery
 
 from values.models import Description
 from values.samples.history import at, batches, last_kept, silent
-from values.samples.kinds import KINDS, described_by
+from values.samples.kinds import KINDS, described, described_by
 from values.samples.spans import Known
 
 
@@ -56,7 +56,9 @@ def last_forms(kind, keys):
         named = Description.objects.filter(kind=kind, key=OuterRef("key"), name__isnull=False)
         newest = named.order_by("-time", "-id").values("id")[:1]
         rows = Description.objects.filter(kind=kind, key__in=some, id=Subquery(newest))
-        found += [Stood(kind, row.key, row.name, row.about, None, None) for row in rows]
+        found += [
+            Stood(kind, row.key, row.name, described(kind, row.about), None, None) for row in rows
+        ]
     return found
 
 
@@ -85,7 +87,8 @@ def _stood(descriptions, seconds, now):
         # Samples may tell of the silence already, and since when.
         if end is not None and end < seconds and (value is not None or since is None):
             value, since = None, end
-        found.append(Stood(row.kind, row.key, row.name, row.about, value, since))
+        about = described(row.kind, row.about)
+        found.append(Stood(row.kind, row.key, row.name, about, value, since))
     return found
 
 

@@ -16,7 +16,7 @@ from databinding.acting import acting_user
 from databinding.conf import settings
 from values.models import Description, Sample, Silence, Summary
 from values.samples.history import HOUR, MINUTE
-from values.samples.kinds import KINDS, description, finite
+from values.samples.kinds import KINDS, described, description, finite
 from values.samples.silence import due
 from values.samples.writing import BATCH
 
@@ -85,7 +85,7 @@ def saved(sender, instance, using, **kwargs):
         silent = _same(known, sample) and _silent(row)
         if not _same(last, sample) and not silent:
             sample.save(using=using)
-        if said is None or (said.name, said.about) != (row.name, description(row)):
+        if said is None or not _told(kind, said.name, said.about, row):
             _described(kind, row).save(using=using)
 
 
@@ -103,6 +103,11 @@ def deleted(sender, instance, using, **kwargs):
         kind = _KIND[sender]
         sample_of(kind, instance.pk, None, who=_who()).save(using=using)
         Description(kind=kind, key=instance.pk, time=timezone.now()).save(using=using)
+
+
+def _told(kind, name, about, row):
+    """Does a description say what the row does? `name` None: that it was deleted."""
+    return name == row.name and described(kind, about) == description(row)
 
 
 def _described(kind, row, time=None):
@@ -177,7 +182,7 @@ def _undescribed(kind, keys, using):
     new = [row.pk for row in rows if not row.told]
     since = _first_times(kind, new, using) if new else {}
     for row in rows:
-        if not row.told or (row.said, row.said_about) != (row.name, description(row)):
+        if not row.told or not _told(kind, row.said, row.said_about, row):
             yield _described(kind, row, since.get(row.pk))
 
 

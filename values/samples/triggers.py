@@ -76,7 +76,7 @@ def _sqlite(connection, kind, model):
     still = f"({report} IS NULL AND {silent('NEW', now)})"
     other = "OLD.id IS NOT NEW.id"
     columns = described_by(model)
-    pairs = ", ".join(f"'{column}', {_finite(f'NEW.{column}')}" for column in columns)
+    pairs = ", ".join(f"'{column}', {_json(_finite(f'NEW.{column}'))}" for column in columns)
     # A merge leaves out what is NULL.
     about = f"json_patch('{{}}', json_object({pairs}))"
     changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in ["name", *columns])
@@ -125,6 +125,13 @@ def _finite(number):
     return f"nullif(nullif({number}, 9e999), -9e999)"
 
 
+def _json(value):
+    """With all digits of a number: SQLite's JSON has 15, of which the largest becomes infinite."""
+    return (
+        f"json(CASE typeof({value}) WHEN 'real' THEN quote({value}) ELSE json_quote({value}) END)"
+    )
+
+
 def _postgresql(connection, kind, model):
     samples, descriptions, silences = (
         _qualified(connection, one) for one in (Sample, Description, Silence)
@@ -147,11 +154,13 @@ def _postgresql(connection, kind, model):
     }.get(kind, f"({said('value')})::float8, NULL::text")
 
     def silent(row, until):
-        # By seconds: there are intervals that are none of PostgreSQL's.
+        # By seconds: there are intervals that are none of PostgreSQL's. Nor can it take infinite
+        # times from one another.
         return (
+            f"CASE WHEN isfinite({row}.reported_at) AND isfinite({until}) THEN "
             f"coalesce({row}.expected_interval > 0 "
             f"AND extract(epoch FROM {until} - {row}.reported_at) / {PATIENCE} "
-            f"> {row}.expected_interval, false)"
+            f"> {row}.expected_interval, false) ELSE false END"
         )
 
     due = "was.reported_at + make_interval(secs => was.expected_interval)"
