@@ -1,6 +1,6 @@
 """The project's application beside its peers, and doors for whoever measures them.
 
-GET /bench/save?name=…&value=…&to=ours|channels|dcrf    save a row in this process
+GET /bench/save?name=…&value=…&to=ours|page|channels|dcrf    save a row in this process
 GET /bench/run?first=…&count=…&gap=…&rows=…             have the bare application send
 """
 
@@ -16,8 +16,9 @@ from dashboard.asgi import application as dashboard  # sets Django up, which all
 from bench import peers
 from bench.frames import name_of, text
 from bench.models import BoundValue, ObservedValue, PlainValue
+from values.models import IntegerValue
 
-MODELS = {"ours": BoundValue, "channels": PlainValue, "dcrf": ObservedValue}
+MODELS = {"ours": BoundValue, "page": IntegerValue, "channels": PlainValue, "dcrf": ObservedValue}
 
 
 @database_sync_to_async

@@ -67,7 +67,7 @@ async def measure(context, server, edits):
         return json.loads(writer.stdout.readline())
 
     def from_same_process(name, value):
-        address = f"{server.url}/bench/save?name={name}&value={value}"
+        address = f"{server.url}/bench/save?name={name}&value={value}&to=page"
         with urllib.request.urlopen(address) as answer:
             return json.load(answer)
 

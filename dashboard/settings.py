@@ -137,6 +137,8 @@ if redis_url := env.str("REDIS_URL", default=""):
 # Live data binding
 
 DATABINDING = {
+    # Nothing here leaves anything in a database session, so the next request may have it.
+    "DATABASE_KEEP": 60,
     "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
     "TRUSTED_PROXIES": TRUSTED_PROXIES,
 }

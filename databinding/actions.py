@@ -72,7 +72,7 @@ class Actions:
 
     def create(self, data: Any, idempotency_key: Any = None) -> Answer:
         """Store a row; of several creates with the same key only the first does."""
-        self.permit("create", None)
+        self.permit("create")
         with self._writing():
             claim = None
             if idempotency_key is not None:
@@ -97,7 +97,7 @@ class Actions:
         with self._writing():
             # Locked, so that two partial updates of different fields both survive.
             instance = self._visible(pk, lock=True)
-            self.permit("update", self.binding.key(instance), instance)
+            self.permit("update", instance)
             self._expect(instance, expect)
             serializer = self._valid(instance, data, whole=whole)
             self.performer.perform_update(serializer)
@@ -108,7 +108,7 @@ class Actions:
         with self._writing():
             instance = self._visible(pk, lock=True)
             key = self.binding.key(instance)
-            self.permit("delete", key, instance)
+            self.permit("delete", instance)
             self._expect(instance, expect)
             self.performer.perform_delete(instance)
         return key
@@ -119,7 +119,7 @@ class Actions:
     def row(self, pk: Any) -> Model:
         """The row itself, of which not all may be said in JSON, for whoever may retrieve it."""
         instance = self._visible(pk)
-        self.permit("retrieve", self.binding.key(instance), instance)
+        self.permit("retrieve", instance)
         return instance
 
     def rows(self, pks: Iterable[Any]) -> dict[Any, Model]:
@@ -132,13 +132,13 @@ class Actions:
         for begin in range(0, len(keys), _KEYS):
             rows = self.form.queryset().filter(pk__in=keys[begin : begin + _KEYS])
             for instance in filter(self._sees, rows):
-                self.permit("retrieve", self.binding.key(instance), instance)
+                self.permit("retrieve", instance)
                 found[instance.pk] = instance
         return found
 
     def listed(self, after: Any = None, limit: Any = None) -> list[Answer]:
         """The rows by primary key, after this one, so many at most."""
-        self.permit("list", None)
+        self.permit("list")
         limit = valid_limit(limit, settings.LIST_LIMIT, settings.LIST_LIMIT)
         position = None if after is None else [key_said(self.binding.model, after, "after")]
         found = self._walk(self.seen(), Order(self.binding.model), position, limit)
@@ -151,7 +151,7 @@ class Actions:
 
         `narrow` leaves out what isn't asked for.
         """
-        self.permit("list", None)
+        self.permit("list")
         rows = narrow(self.seen())
         if repeats(rows):
             rows = self.seen().filter(pk__in=rows.order_by().values("pk"))
@@ -189,15 +189,17 @@ class Actions:
             after = order.position(page[-1])
             size = min(2 * size, _PAGE)  # Many are others'.
 
-    def permit(self, action: str, pk: Key | None, row: Model | None = None) -> None:
+    def permit(self, action: str, row: Model | None = None, *, pk: Key | None = None) -> None:
         """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
+        if row is not None:
+            pk = self.binding.own_key(row.pk)
         scope = getattr(self.performer, "scope", None)
         permission.check(self.binding, self.user, action, pk, row=row, scope=scope)
 
     def _permit_first(self, action: str, pk: Any) -> None:
         """Who may not write a row waits for nobody's lock, and holds none."""
         instance = self._visible(pk)
-        self.permit(action, self.binding.key(instance), instance)
+        self.permit(action, instance)
 
     def permit_other(self, action: str, pk: Any) -> None:
         """`permit` an action besides the five; classes are asked about the row, if it names one.
@@ -205,7 +207,7 @@ class Actions:
         Raises `Http404`, too.
         """
         judged = pk is not None and self.binding.permission_classes
-        self.permit(action, pk, self._visible(pk) if judged else None)
+        self.permit(action, self._visible(pk) if judged else None, pk=pk)
 
     def seen(self) -> QuerySet[Any]:
         """Rows among which are all that these groups see."""

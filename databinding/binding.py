@@ -263,6 +263,11 @@ class Binding:
         return cls.wire_key(instance.pk)
 
     @staticmethod
+    def own_key(pk: Any) -> Key:
+        """A primary key as code of the project is given it: an int, however large, or a string."""
+        return pk if isinstance(pk, int) else str(pk)
+
+    @staticmethod
     def wire_key(pk: Any) -> Key:
         return pk if isinstance(pk, int) and -MOST_EXACT <= pk <= MOST_EXACT else str(pk)
 

@@ -49,8 +49,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "DATABASE_TIMEOUT": 10.0,
     # Threads of a process in which clients' requests ask the database.
     "DATABASE_THREADS": 8,
-    # Seconds for which such a thread uses its connection again, where CONN_MAX_AGE is 0.
-    "DATABASE_KEEP": 60.0,
+    # Seconds for which such a thread keeps its connection, where CONN_MAX_AGE is 0.
+    "DATABASE_KEEP": 0.0,
     # Largest frame that a client may send, in characters; a larger one closes with 1009.
     "MAX_FRAME": 262_144,
     # Frames a second that one connection may send, for long and at once. More are answered 429;

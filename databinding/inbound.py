@@ -155,7 +155,7 @@ class BindingConsumer(AsyncAPIConsumer):
     # On the way in and out
 
     async def handle_action(self, action: str, request_id: Any, **kwargs: Any) -> None:
-        """Custom actions, too, are about a row by its key as it stands on the wire.
+        """Custom actions, too, are about a row by its key as the row has it.
 
         Whatever spells it otherwise: who decides by it, and who then finds the row, must mean the
         same one.
@@ -163,7 +163,7 @@ class BindingConsumer(AsyncAPIConsumer):
         known = action in self.available_actions and action not in FIVE
         if known and kwargs.get("pk") is not None:
             try:
-                kwargs["pk"] = self.binding.wire_key(key_said(self.binding.model, kwargs["pk"]))
+                kwargs["pk"] = self.binding.own_key(key_said(self.binding.model, kwargs["pk"]))
             except Exception as exc:
                 await self.handle_exception(exc, action=action, request_id=request_id)
                 return

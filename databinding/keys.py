@@ -26,13 +26,13 @@ def from_text(field: Any, text: str, alias: str) -> Any:
     """The value that Django makes of the column's. Raises what the field does for another text."""
     field, connection = column(field), connections[alias]
     if not hasattr(field, "from_db_value"):
-        return _as_read(field, field.to_python(text), connection)
+        return as_read(field, field.to_python(text), connection)
     # Python knows it by another form than the database, which the field makes of the plain one.
     plain = getattr(models, field.get_internal_type(), models.TextField)()
     return field.from_db_value(plain.to_python(text), None, connection)
 
 
-def _as_read(field: Any, value: Any, connection: Any) -> Any:
+def as_read(field: Any, value: Any, connection: Any) -> Any:
     """The value in the form in which rows have it: a key's text on the wire is made of that."""
     if isinstance(value, Decimal) and field.decimal_places is not None:
         # SQLite keeps numbers, without the zeros at their end.

@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import models
+from django.db import connections, models, router
 from django.db.models import Model
 from django.db.models.fields import NOT_PROVIDED
 from django.http import Http404
@@ -24,7 +24,7 @@ from rest_framework.serializers import (
 
 from databinding.accounts import parts
 from databinding.binding import Binding
-from databinding.keys import column
+from databinding.keys import as_read, column
 from databinding.refusals import invalid
 
 _serializers: dict[type[Binding], type[Serializer[Any]]] = {}
@@ -53,9 +53,9 @@ def key_said(model: type[Model], pk: Any, name: str = "pk") -> Any:
     try:
         value = field.to_python(pk)
         field.run_validators(value)
-    except (DjangoValidationError, TypeError, ValueError, OverflowError):
+        return as_read(field, value, connections[router.db_for_write(model)])
+    except (DjangoValidationError, TypeError, ValueError, ArithmeticError):
         raise Http404 from None
-    return value
 
 
 class Base64Field(Field[Any, Any, Any, Any]):

@@ -6,7 +6,7 @@ all the same (`databinding.door`).
 
 Django opens a connection for each request anew unless CONN_MAX_AGE says otherwise, which under ASGI
 it had better not, since each request has a thread of its own. These threads stay, and so may their
-connections: opening one takes several times as long as most requests.
+connections (DATABASE_KEEP): opening one takes several times as long as most requests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from asgiref.sync import SyncToAsync
 from django.db import connections
@@ -27,20 +27,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _pool: ThreadPoolExecutor | None = None
-#: A mark for each thread of the pool.
-_begun: list[None] = []
+_size = 0
 
 
 def in_database(work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """The same function for an event loop: it runs in one of DATABASE_THREADS."""
-    global _pool
+    global _pool, _size
     if _pool is None:
-        _pool = ThreadPoolExecutor(
-            settings.DATABASE_THREADS,
-            thread_name_prefix="databinding_ask",
-            initializer=_begun.append,
-            initargs=(None,),
-        )
+        _size = settings.DATABASE_THREADS
+        _pool = ThreadPoolExecutor(_size, thread_name_prefix="databinding_ask")
     asked: Callable[P, Awaitable[T]] = _Asking(work, thread_sensitive=False, executor=_pool)
     return asked
 
@@ -55,48 +50,67 @@ class _Asking(SyncToAsync[P, T]):
             _look_after(used=True)
 
 
+class _Kept(NamedTuple):
+    """What is known of a connection that is open."""
+
+    raw: Any
+    opened: float
+    #: The number of SQLite's file.
+    file: int | None
+
+
 def _look_after(*, used: bool = False) -> None:
     """Close what can't be used again; what has been `used` can be, for a while."""
     connection: Any
     for connection in connections.all(initialized_only=True):
-        if connection.connection is None:
+        raw = connection.connection
+        if raw is None:
             continue
-        asked = connection.settings_dict
+        kept: _Kept | None = getattr(connection, "_databinding_kept", None)
+        if kept is None or kept.raw is not raw:
+            kept = connection._databinding_kept = _Kept(raw, time.monotonic(), _file_of(connection))
+        said = connection.settings_dict
         # A pool keeps connections itself; and a project may have said for how long.
-        if not asked["CONN_MAX_AGE"] and asked["CONN_MAX_AGE"] is not None:
-            if used and not asked["OPTIONS"].get("pool"):
-                connection.close_at = time.monotonic() + settings.DATABASE_KEEP
+        if used and said["CONN_MAX_AGE"] == 0 and not said["OPTIONS"].get("pool"):
+            connection.close_at = kept.opened + settings.DATABASE_KEEP
             # The next time that it is used it is asked whether it still works.
             connection.health_check_enabled = True
-        if _is_of_another_file(connection):
+        if _is_in_transaction(connection) or (
+            kept.file is not None and _file_of(connection) != kept.file
+        ):
             connection.close()
         connection.close_if_unusable_or_obsolete()
 
 
-def _is_of_another_file(connection: Any) -> bool:
-    """Was SQLite's file replaced, as by a restored copy? Who has it open would go on with it."""
+def _file_of(connection: Any) -> int | None:
+    """Which file it is of: who has one open goes on with it, though another is in its place."""
     if connection.vendor != "sqlite":
-        return False
+        return None
     try:
-        found = os.stat(connection.settings_dict["NAME"]).st_ino
+        return os.stat(connection.settings_dict["NAME"]).st_ino
     except OSError:
-        return False  # In memory, or away for a moment.
-    opened, file = getattr(connection, "_databinding_file", (None, found))
-    connection._databinding_file = connection.connection, found
-    return opened is connection.connection and file != found
+        return None  # In memory, or gone.
+
+
+def _is_in_transaction(connection: Any) -> bool:
+    """Was one left open, past Django? What is written in it would never be committed."""
+    if connection.vendor == "sqlite":
+        return bool(connection.connection.in_transaction)
+    info = getattr(connection.connection, "info", None)
+    return bool(getattr(info, "transaction_status", 0))
 
 
 def close_connections() -> None:
     """Close those of all threads. For tests, before their database goes."""
     if _pool is None:
         return
-    together = Barrier(len(_begun) + 1, timeout=10)
+    together = Barrier(_size + 1, timeout=10)
 
     def close() -> None:
         connections.close_all()
         together.wait()  # so that each thread does it
 
-    for _ in range(len(_begun)):
+    for _ in range(_size):
         _pool.submit(close)
     together.wait()
 
@@ -105,7 +119,6 @@ def _renew() -> None:
     """Begin anew in a process that was forked: the threads are its parent's."""
     global _pool
     _pool = None
-    _begun.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,10 +41,15 @@ PARSERS: list[type[BaseParser]] = [StrictJSONParser, FormParser, MultiPartParser
 def refuse_large(request: Request) -> None:
     """Files aside, which Django keeps on disk and has limits of its own for.
 
-    Of a body in chunks nobody says how long it is, and Django REST framework takes it for none.
+    Of a body in chunks nobody says how long it is, and Django REST framework takes it for none. An
+    ASGI server's requests have all of it in a file by now.
     """
-    if not request.META.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in request.META:
-        request.META["CONTENT_LENGTH"] = str(len(request._request.body))
+    if not request.META.get("CONTENT_LENGTH"):
+        stream = getattr(request._request, "_stream", None)
+        started = getattr(request._request, "_read_started", True)
+        if not started and stream is not None and stream.seekable():
+            request.META["CONTENT_LENGTH"] = str(stream.seek(0, os.SEEK_END))
+            stream.seek(0)
     if (request.content_type or "").startswith("multipart/"):
         return
     try:

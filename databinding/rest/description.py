@@ -197,7 +197,7 @@ class ResourceSchema(AutoSchema):
         )
         found: Any = super().get_auth()
         try:
-            anybody.permit(action, None)
+            anybody.permit(action)
         except exceptions.APIException:
             return found
         return [*found, {}]

@@ -49,7 +49,7 @@ class Filters(DjangoFilterBackend):
             # Not a choice from all the rows there are, whoever may see them, unless the binding's
             # filters say from which.
             if isinstance(field, forms.ModelChoiceField) and not callable(
-                filterset.filters[name].queryset
+                getattr(filterset.filters[name], "queryset", None)
             ):
                 several = isinstance(field, forms.ModelMultipleChoiceField)
                 field.widget = _Keys() if several else forms.TextInput()

@@ -201,8 +201,7 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         if action is None:
             return False
         try:
-            key = self.binding.key(instance) if self.detail else None
-            self.actions().permit(action, key, instance if self.detail else None)
+            self.actions().permit(action, instance if self.detail else None)
         except exceptions.APIException:
             return False
         return True

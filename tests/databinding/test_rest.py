@@ -547,7 +547,7 @@ def test_bodies_that_make_no_sense(client, body, kind, status):
     assert stored() == {}
 
 
-@pytest.mark.parametrize(("more", "status"), [(0, 201), (300_000, 413)])
+@pytest.mark.parametrize(("more", "status"), [(0, 201), (300_000, 413), (3_000_000, 413)])
 async def test_a_body_in_chunks(transactional_db, more, status):
     """A body whose length nobody tells beforehand is read as any other, up to the same limit."""
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]

@@ -1,10 +1,11 @@
 """The threads in which requests ask the database, and their connections."""
 
 import asyncio
+import os
 import shutil
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
 from databinding import threads
 from databinding.threads import close_connections, in_database
@@ -28,8 +29,8 @@ def one_thread(settings, monkeypatch):
     """Every request is the same thread's."""
     close_connections()
     monkeypatch.setattr(threads, "_pool", None)
-    monkeypatch.setattr(threads, "_begun", [])
-    settings.DATABINDING = {"DATABASE_THREADS": 1}
+    monkeypatch.setattr(threads, "_size", 0)
+    settings.DATABINDING = {"DATABASE_THREADS": 1, "DATABASE_KEEP": 60}
     yield settings
     close_connections()
 
@@ -40,21 +41,23 @@ async def test_a_connection_is_used_again(one_thread):
 
 
 async def test_a_connection_that_lies_too_long_is_closed(one_thread):
-    """After DATABASE_KEEP seconds another one is opened; with 0, for each request."""
+    """DATABASE_KEEP seconds after it was opened another one is; without it, for each request."""
     one_thread.DATABINDING = {"DATABASE_THREADS": 1, "DATABASE_KEEP": 0.05}
     first = await asked()
     await asyncio.sleep(0.1)
     second = await asked()
     assert second is not first
-    one_thread.DATABINDING = {"DATABASE_KEEP": 0}
+    one_thread.DATABINDING = {}
     await asked()
-    assert await asked() is not second
+    third = await asked()
+    assert third is not second
+    assert await asked() is not third
 
 
 async def test_what_a_project_says_counts(one_thread, monkeypatch):
     """A project's own CONN_MAX_AGE is as Django has it."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
-    one_thread.DATABINDING = {"DATABASE_KEEP": 0}
+    one_thread.DATABINDING = {"DATABASE_THREADS": 1}
     assert await asked() is await asked()
 
 
@@ -64,6 +67,17 @@ def end(pid):
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
     other.close()
+
+
+async def test_a_transaction_that_is_left_open_is_nobody_elses(one_thread):
+    """Nobody writes into a transaction that somebody has begun past Django, and not ended."""
+
+    def begin():
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+        return connection.connection
+
+    assert await in_database(begin)() is not await asked()
 
 
 @pytest.mark.postgresql
@@ -76,13 +90,16 @@ async def test_a_connection_that_has_failed_is_replaced(one_thread):
 
 @pytest.mark.sqlite
 async def test_a_file_that_was_replaced_is_opened_anew(one_thread, tmp_path):
-    """After a copy was put in the file's place no request reads or writes the old one."""
+    """After a copy is in the file's place, or nothing, no request reads or writes the old one."""
     file, old = connection.settings_dict["NAME"], tmp_path / "old.sqlite3"
     first = await asked()
     shutil.move(file, old)
     try:
         shutil.copy(old, file)
         assert await asked() is not first
+        os.unlink(file)
+        with pytest.raises(OperationalError, match="no such table"):
+            await asked()
     finally:
         close_connections()
         shutil.move(old, file)

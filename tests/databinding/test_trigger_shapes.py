@@ -18,6 +18,7 @@ from databinding.binding import registry
 from databinding.checks import check_triggers
 from databinding.models import JournalEntry
 from databinding.relay import stop_relays
+from databinding.serializers import key_said
 from databinding.triggers.sqlite import parts_of_index
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client, named
@@ -291,17 +292,40 @@ def test_keys_of_every_kind(kind, partitions, as_it_was):
                 assert binding.key_from_text(key) == binding.key(row)
 
 
+@pytest.mark.parametrize(
+    ("field", "spelt", "key"),
+    [
+        (KINDS["number"][0], ["1", "1.0", "01.00"], "1.00"),
+        (models.DateTimeField, ["2020-01-01T02:00:00+02:00"], "2020-01-01 00:00:00+00:00"),
+        (
+            models.UUIDField,
+            [str(uuid.UUID(int=7)).upper(), uuid.UUID(int=7).hex],
+            str(uuid.UUID(int=7)),
+        ),
+    ],
+)
+def test_a_key_is_the_row_s_however_it_is_spelt(field, spelt, key):
+    """Who decides by a key may compare it: there are no two spellings of one."""
+    bound = model_of("thing", field)
+    assert {str(key_said(bound, one)) for one in spelt} == {key}
+
+
 async def test_keys_that_a_browser_can_not_hold(make):
     """Whole numbers that JavaScript takes for others are strings; rows are found by these."""
     least = 2**53
     bound = model_of("thing", models.BigIntegerField, value=models.IntegerField(default=0))
+    permitted = set()
+
+    def has_permission(self, user, action, pk):
+        permitted.add(pk)
+        return True
 
     def prepare():
         bind(
             bound,
             fields=["value"],
             group_names=classmethod(lambda cls, instance: ["all"]),
-            has_permission=lambda self, user, action, pk: True,
+            has_permission=has_permission,
         )
         for pk in (least + 1, least - 1, least, 7, -least):
             bound._base_manager.create(id=pk)
@@ -325,6 +349,8 @@ async def test_keys_that_a_browser_can_not_hold(make):
         listed = await client.ask("thing", "list", after=str(-least), limit=2)
         assert [row["pk"] for row in listed["data"]] == [7, least - 1]
     stop_relays()
+    # Code of the project has them as its rows do.
+    assert permitted == {None, 7, least - 1, -least, least, least + 1}
 
 
 NAMES = ["Upper Case", "schlüssel_ü_日本", "x" * 70, 'with "quotes"', "it's"]
