@@ -13,7 +13,7 @@ writing that another process has been faster leaves what he has read, and reads 
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from typing import NamedTuple
 
@@ -187,7 +187,10 @@ def _pages(rows, columns, after):
         if len(page) < _PAGE:
             return
         kind, key, id, when, *_ = page[-1]
-        later = order.after(rows, (kind, key, when, id))
+        # Of a full second SQLite's triggers write `…:00.000000`, which as a text is later than the
+        # `…:00` that is asked for.
+        same = Q(kind=kind, key=key, time__gte=when, time__lt=when + timedelta(microseconds=1))
+        later = order.after(rows, (kind, key, when, id)).exclude(same, id__lte=id)
 
 
 def _floor(seconds, width):
