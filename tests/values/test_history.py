@@ -251,6 +251,17 @@ def test_the_past_is_for_those_who_may_see(client, admin_client, monkeypatch):
     assert many.status_code == 401
 
 
+def test_the_past_of_what_is_not_read_is_not_told(client, monkeypatch):
+    """To whom the binding doesn't send the value there is no past of it either."""
+    row = kept(FloatValue, [(1, 1)])
+    monkeypatch.setattr(
+        FloatValueBinding, "readable_fields", classmethod(lambda cls, user: ["name"])
+    )
+    for path in ("history", "changes"):
+        ask(client, row, path=path, status=404)
+    assert client.get("/api/values/floatval/history/", {"pk": row.pk}).status_code == 404
+
+
 def test_changes_one_by_one(client, admin_client):
     """The newest first, a page after the other, with who did it for staff alone."""
     begin = on_the_hour()

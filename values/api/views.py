@@ -60,11 +60,16 @@ class PastView(KnowsCallers, APIView):
     def seen(self, request, stream, keys):
         """Those of these values of which the user may see the past.
 
-        Raises what the binding's `retrieve` raises, but for what isn't there.
+        Raises what the binding's `retrieve` raises, but for what isn't there; where the stream
+        keeps values from this user, `Http404`.
         """
         if stream not in KINDS or self.demultiplexer.binding_of(stream) is None:
             raise Http404
-        return visible(self.actions(request, stream), stream, keys)
+        actions = self.actions(request, stream)
+        found = visible(actions, stream, keys)
+        if "value" not in readable(actions.binding, request.user):
+            raise Http404
+        return found
 
     def see(self, request, stream, pk):
         """The key of this value. Raises what the binding's `retrieve` raises."""
