@@ -284,7 +284,7 @@ async def test_a_room_is_for_everybody(start_server, open_page):
     await asyncio.to_thread(server.start)
     await standing(page, "live")
     await expect(sent.last).to_contain_text("And now?")
-    for number in range(30):
+    for number in range(35):  # some more than a minute's
         await say(page, f"{number}")
     await expect(page.locator(".message[data-state=failed]").first).to_be_visible()
     await looked_at(page, "chat-refused")
