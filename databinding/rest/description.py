@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import NoReverseMatch, URLPattern, URLResolver, path, reverse
 from django.utils.translation import get_language
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
@@ -292,8 +293,10 @@ class _Schema(KnowsCallers, SpectacularAPIView):
         paths = {here + address: operations for address, operations in document["paths"].items()}
         if self.events is not None:
             for stream, operation in events.items():
-                address = reverse(self.events, kwargs={**kwargs, "stream": stream})
-                paths[address] = {"get": operation}
+                # A name with a slash, say, has no address where the route takes none.
+                with suppress(NoReverseMatch):
+                    address = reverse(self.events, kwargs={**kwargs, "stream": stream})
+                    paths[address] = {"get": operation}
             schemas = {
                 **document["components"]["schemas"],
                 event_streams.NAME: event_streams.SCHEMA,

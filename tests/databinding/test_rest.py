@@ -28,6 +28,7 @@ from rest_framework.serializers import CharField, DecimalField, ModelSerializer
 from databinding.keyset import Order
 from databinding.rest import addresses, narrowing, resources, rest_urls
 from databinding.rest.resources import Resource
+from databinding.sse import sse_view
 from databinding.throttling import ActionThrottle
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client as Websocket
@@ -905,6 +906,19 @@ def test_the_description_has_the_addresses_that_were_asked(client):
         {"cookieAuth": []},
     ]
     assert {} in document["paths"]["/shapes/1-2/named/"]["get"]["security"]
+
+
+def test_a_stream_that_no_route_of_events_takes_is_left_out(registry_as_it_was, settings, client):
+    """Its events have no address; all else is described."""
+    demultiplexer = named({"message": MessageBinding, "by/name": NamedBinding}, ["all"])
+    urls = [
+        path("own/<str:stream>/events", sse_view(demultiplexer), name="events"),
+        path("own/", include(rest_urls(demultiplexer, events="events"))),
+    ]
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": urls})
+    paths = client.get("/own/schema/?format=json").json()["paths"]
+    assert [address for address in paths if address.endswith("/events")] == ["/own/message/events"]
+    assert "/own/by/name/" in paths
 
 
 def test_each_status_is_documented_and_described(serve, client):
