@@ -13,8 +13,8 @@ def visible(actions, kind, keys):
     there = actions.rows(keys)
     gone = [key for key in keys if key not in there]
     was = {one.key: one for one in seen_of(actions, last_forms(kind, gone))}
-    for key, last in was.items():
-        actions.permit("retrieve", key, last.row())
+    for last in was.values():
+        actions.permit("retrieve", last.row())
     return [key for key in keys if key in there or key in was]
 
 

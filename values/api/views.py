@@ -195,7 +195,7 @@ class MomentView(PastView):
                 continue
             actions = self.actions(request, kind)
             try:
-                actions.permit("list", None)
+                actions.permit("list")
             except (exceptions.NotAuthenticated, exceptions.PermissionDenied) as refused:
                 refusal = refused
             else:
