@@ -21,6 +21,7 @@ from rest_framework import exceptions
 from rest_framework.serializers import Serializer
 
 from databinding import idempotency, permission
+from databinding.accounts import parts
 from databinding.acting import acting
 from databinding.admission import valid_limit
 from databinding.binding import Binding
@@ -37,9 +38,6 @@ logger = logging.getLogger("databinding")
 
 #: Rows that are read at once for a list, at most.
 _PAGE = 2_000
-#: Keys in one question: databases take no more than so many parameters.
-_KEYS = 500
-
 #: Leaves out rows of a queryset.
 Narrow = Callable[[QuerySet[Any]], QuerySet[Any]]
 
@@ -129,8 +127,8 @@ class Actions:
             with suppress(Http404):
                 keys.append(key_said(self.binding.model, pk))
         found: dict[Any, Model] = {}
-        for begin in range(0, len(keys), _KEYS):
-            rows = self.form.queryset().filter(pk__in=keys[begin : begin + _KEYS])
+        for some in parts(keys):
+            rows = self.form.queryset().filter(pk__in=some)
             for instance in filter(self._sees, rows):
                 self.permit("retrieve", instance)
                 found[instance.pk] = instance

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
-from databinding.accounts import users_by_key
+from databinding.accounts import parts, users_by_key
 from databinding.bearers import Bearer, key_of
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
@@ -38,9 +38,6 @@ Read = Callable[[], Iterable[Model]]
 
 #: What a database that is away or busy raises. A faulty query may raise the same.
 DATABASE_AWAY = (OperationalError, InterfaceError)
-
-#: Keys in one ``IN`` clause.
-_CHUNK = 500
 
 
 class Row(NamedTuple):
@@ -461,8 +458,8 @@ class Reader:
         sieve: Sieve | None = None,
     ) -> Found:
         rows = Found()
-        for start in range(0, len(keys), _CHUNK):
-            rows.extend(self._chunk(form, keys[start : start + _CHUNK], groups, sieve))
+        for some in parts(keys):
+            rows.extend(self._chunk(form, some, groups, sieve))
         return rows
 
     def _chunk(
