@@ -68,7 +68,7 @@ def _look_after(*, used: bool = False) -> None:
             continue
         kept: _Kept | None = getattr(connection, "_databinding_kept", None)
         if kept is None or kept.raw is not raw:
-            kept = connection._databinding_kept = _Kept(raw, time.monotonic(), _file_of(connection))
+            kept = connection._databinding_kept = _Kept(raw, time.monotonic(), file_of(connection))
         said = connection.settings_dict
         # A pool keeps connections itself; and a project may have said for how long.
         if used and said["CONN_MAX_AGE"] == 0 and not said["OPTIONS"].get("pool"):
@@ -76,13 +76,13 @@ def _look_after(*, used: bool = False) -> None:
             # The next time that it is used it is asked whether it still works.
             connection.health_check_enabled = True
         if _is_in_transaction(connection) or (
-            kept.file is not None and _file_of(connection) != kept.file
+            kept.file is not None and file_of(connection) != kept.file
         ):
             connection.close()
         connection.close_if_unusable_or_obsolete()
 
 
-def _file_of(connection: Any) -> int | None:
+def file_of(connection: Any) -> int | None:
     """Which file it is of: who has one open goes on with it, though another is in its place."""
     if connection.vendor != "sqlite":
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from django.db import OperationalError
 from databinding.journal.base import Journal, Keys, State
 from databinding.models import Epoch, JournalEntry
 from databinding.positions import Position
+from databinding.threads import file_of
 
 _JOURNAL = JournalEntry._meta.db_table
 _EPOCH = Epoch._meta.db_table
@@ -63,7 +63,7 @@ class SQLiteJournal(Journal):
         ((count,),) = self._asked("PRAGMA data_version")
         # A database file that was replaced under us (a restored copy) is another file; the
         # connection would go on reading the old one.
-        version = (count, self._inode())
+        version = (count, file_of(self.connection))
         if version == self._version:
             return False
         if self._version is not None and version[1] != self._version[1]:
@@ -82,12 +82,6 @@ class SQLiteJournal(Journal):
             _, _, name = self._names_of.execute("PRAGMA database_list").fetchone()
             self._names = (name, f"{name}-wal") if name else ()
         return self._names
-
-    def _inode(self) -> int | None:
-        try:
-            return os.stat(self.connection.settings_dict["NAME"]).st_ino
-        except OSError:
-            return None
 
     def _asked(self, question: str, *values: Any) -> list[tuple[Any, ...]]:
         """What SQLite answers, past Django's cursors: with those a pass takes a fifth longer, and
