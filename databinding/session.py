@@ -232,10 +232,10 @@ class Session:
             logger.warning(
                 "A connection is in no groups for a while: they are asked for too often."
             )
-            self.groups = frozenset()
         except Exception:
-            # What a user in no groups may see, until it can be told which they are.
             logger.exception("The groups of a connection can't be told.")
+        if not told:
+            # What a user in no groups may see, until it can be told which they are.
             self.groups = frozenset()
         for door in self._bound():
             await door.renew()
