@@ -27,6 +27,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from databinding.bearers import is_account
+from databinding.parts import parts
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -158,9 +159,3 @@ def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:
     for some in parts(keys):
         found.update(get_user_model()._default_manager.in_bulk(some))
     return found
-
-
-def parts(keys: Collection[Any]) -> Iterable[list[Any]]:
-    """By so many as every database takes in one statement."""
-    every = list(keys)
-    return (every[start : start + 500] for start in range(0, len(every), 500))

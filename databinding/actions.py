@@ -21,7 +21,6 @@ from rest_framework import exceptions
 from rest_framework.serializers import Serializer
 
 from databinding import idempotency, permission
-from databinding.accounts import parts
 from databinding.acting import acting
 from databinding.admission import valid_limit
 from databinding.binding import Binding
@@ -30,6 +29,7 @@ from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position
 from databinding.locks import lock_rows, wait_at_most
+from databinding.parts import parts
 from databinding.refusals import Answer, Changed, refuse
 from databinding.serializers import key_said, serializer_class_for
 from databinding.throttling import AskedRequest

@@ -31,6 +31,7 @@ from databinding.difference import (
     difference,
 )
 from databinding.form import Form
+from databinding.parts import parts
 from databinding.positions import Cursor, InvalidCursor, Position
 
 _NO_EPOCH = ""
@@ -260,8 +261,9 @@ def _in_order(keys: list[Key]) -> list[Key]:
     take it 50 ms.
     """
     try:
-        pieces = (sorted(keys[at : at + _PIECE]) for at in range(0, len(keys), _PIECE))
-        return list(merge(*pieces)) if len(keys) > _PIECE else sorted(keys)
+        if len(keys) <= _PIECE:
+            return sorted(keys)
+        return list(merge(*map(sorted, parts(keys, _PIECE))))
     except TypeError:
         return sorted(keys, key=lambda key: (isinstance(key, str), key))
 

@@ -43,12 +43,10 @@ from databinding.capture import (
 from databinding.conf import settings
 from databinding.doorbell import ring_after_commit
 from databinding.locks import write_alone
+from databinding.parts import parts
 from databinding.watching import Watch
 
 M = TypeVar("M", bound=Model)
-
-#: Values in one ``IN`` clause.
-_CHUNK = 500
 
 
 class JournalingQuerySet(QuerySet[M]):
@@ -205,8 +203,7 @@ class JournalingQuerySet(QuerySet[M]):
     def _now(self, watch: Watch, rows: Sequence[tuple[Any, ...]], using: str) -> Iterator[Any]:
         """The values of a watch's field after it has changed."""
         table = self.model._base_manager.using(using).order_by()
-        for start in range(0, len(rows), _CHUNK):
-            keys = [row[0] for row in rows[start : start + _CHUNK]]
+        for keys in parts(row[0] for row in rows):
             yield from table.filter(pk__in=keys).values_list(watch.field.attname, flat=True)
 
     def _met(
@@ -223,9 +220,8 @@ class JournalingQuerySet(QuerySet[M]):
             return any_row(watches)
         touched: list[Told] = []
         table = self.model._base_manager.using(using).order_by()
-        for start in range(0, len(objs), _CHUNK):
-            chunk = objs[start : start + _CHUNK]
-            those = {f"{name}__in": [getattr(obj, name) for obj in chunk] for name in names}
+        for some in parts(objs):
+            those = {f"{name}__in": [getattr(obj, name) for obj in some] for name in names}
             touched += told_by(watches, list(table.filter(**those).values_list(*asked_of(watches))))
         return touched
 

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
-from databinding.accounts import parts, users_by_key
+from databinding.accounts import users_by_key
 from databinding.bearers import Bearer, key_of
 from databinding.conf import settings
 from databinding.difference import Group, Key, RecentMembers, Rows, Window
 from databinding.form import Form, UserKey, nobody
 from databinding.journal import Journal
 from databinding.locks import gave_up
+from databinding.parts import parts
 from databinding.rights import rights_of
 from databinding.statements import Statements
 

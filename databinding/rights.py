@@ -12,11 +12,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group, PermissionsMixin
 from django.db.models import Model
 
-from databinding.accounts import parts
 from databinding.bearers import Bearer, key_of, said_of
 from databinding.conf import settings
 from databinding.form import Form
 from databinding.identity import current_users
+from databinding.parts import parts
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -22,9 +22,9 @@ from rest_framework.serializers import (
     Serializer,
 )
 
-from databinding.accounts import parts
 from databinding.binding import Binding
 from databinding.keys import as_read, column
+from databinding.parts import parts
 from databinding.refusals import invalid
 
 _serializers: dict[type[Binding], type[Serializer[Any]]] = {}

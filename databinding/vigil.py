@@ -18,6 +18,7 @@ from channels.db import database_sync_to_async
 from databinding.conf import settings
 from databinding.form import Form
 from databinding.identity import Scope
+from databinding.parts import parts
 from databinding.rights import Basis, Known, look
 from databinding.routers import consistent_reads
 
@@ -106,8 +107,7 @@ class Vigil:
             elif not one.basis.holds(known):
                 changed.append((one, known))
         # Some at once, which share passes of the relay; more would hold up requests.
-        for start in range(0, len(changed), self.AT_ONCE):
-            some = changed[start : start + self.AT_ONCE]
+        for some in parts(changed, self.AT_ONCE):
             await asyncio.gather(*(self._renew(one, known) for one, known in some))
 
     def _bear_with(self, one: Watched) -> None:

@@ -32,14 +32,13 @@ from django.db.models.fields.reverse_related import ManyToManyRel, ManyToOneRel
 from databinding.binding import Binding, bindings_of
 from databinding.keys import from_text
 from databinding.models import JournalEntry
+from databinding.parts import parts
 
 logger = logging.getLogger("databinding")
 
 #: Between the label of a bound model and the lookup by which a journalled value names its rows.
 _BY = ":"
 _LONGEST: int = JournalEntry._meta.get_field("model").max_length or 0
-#: Values in one ``IN`` clause.
-_CHUNK = 500
 
 
 class Unwatchable(Exception):
@@ -166,9 +165,8 @@ def _owners(binding: type[Binding], lookup: str, values: Collection[str]) -> set
     rows = _concrete(binding.model)._base_manager.using(alias).order_by()
     found: set[str] = set()
     target = _target(_concrete(binding.model), lookup)
-    every = [from_text(target, value, alias) for value in values]
-    for start in range(0, len(every), _CHUNK):
-        those = rows.filter(**{f"{lookup}__in": every[start : start + _CHUNK]})
+    for some in parts(from_text(target, value, alias) for value in values):
+        those = rows.filter(**{f"{lookup}__in": some})
         pks = those.values_list("pk", flat=True).distinct()
         found.update(map(binding.text_from_key, pks))
     return found

@@ -1,7 +1,7 @@
 """Who may see which part of the past: what the bindings say of the values, now and as they were."""
 
 from databinding.binding import Binding
-from values.samples.history import batches
+from databinding.parts import parts
 from values.samples.moments import last_forms
 
 
@@ -35,7 +35,7 @@ def seen_of(actions, found):
         return [] if groups.isdisjoint(actions.groups) else found
     keys = [one.key for one in found]
     seen, there = set(), set()
-    for part in batches(keys):
+    for part in parts(keys):
         some = {"pk__in": part}
         there.update(binding.model._base_manager.filter(**some).values_list("pk", flat=True))
         rows = actions.seen().filter(**some)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import Min, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
+from databinding.parts import parts
 from values.models import Description, Sample, SummarisedUntil, Summary
 from values.samples.kinds import KINDS
 from values.samples.silence import due
@@ -135,7 +136,7 @@ def _values_at(kind, keys, seconds):
     """What values were at that time, as far as that is kept, by their keys."""
     # Whatever has a past has been described.
     described = {}
-    for some in batches(keys):
+    for some in parts(keys):
         rows = Description.objects.filter(kind=kind, key__in=some).values("key")
         described.update(rows.annotate(first=Min("id")).values_list("first", "key"))
     last = last_kept(Description, list(described), seconds)
@@ -155,7 +156,7 @@ def last_kept(model, ids, seconds):
         return Subquery(ended.order_by("-time").values("id")[:1])
 
     found = {}
-    for some in batches(ids):
+    for some in parts(ids):
         rows = model.objects.filter(id__in=some).annotate(
             sample=Subquery(samples.values("id")[:1]),
             summary=Coalesce(last(MINUTE), last(HOUR)),
@@ -168,11 +169,6 @@ def last_kept(model, ids, seconds):
             if kept := of_samples.get(sample) or of_summaries.get(summary):
                 found[row] = kept
     return found
-
-
-def batches(keys):
-    """SQLite takes no more than so many parameters."""
-    return (keys[begin : begin + 500] for begin in range(0, len(keys), 500))
 
 
 def silent(kind, keys, now):

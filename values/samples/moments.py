@@ -10,8 +10,9 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import Min, OuterRef, Q, Subquery
 
+from databinding.parts import parts
 from values.models import Description
-from values.samples.history import at, batches, last_kept, silent
+from values.samples.history import at, last_kept, silent
 from values.samples.kinds import KINDS, described, described_by
 from values.samples.spans import Known
 
@@ -52,7 +53,7 @@ def stood(kinds, seconds, now, limit, after=("", 0)):
 def last_forms(kind, keys):
     """What values were last, before they were deleted; of those of which anything is kept."""
     found = []
-    for some in batches(keys):
+    for some in parts(keys):
         named = Description.objects.filter(kind=kind, key=OuterRef("key"), name__isnull=False)
         newest = named.order_by("-time", "-id").values("id")[:1]
         rows = Description.objects.filter(kind=kind, key__in=some, id=Subquery(newest))
@@ -97,6 +98,6 @@ def _known_until(rows, now):
     found = {}
     for kind in {row.kind for row in rows}:
         keys = [row.key for row in rows if row.kind == kind]
-        for some in batches(keys):
+        for some in parts(keys):
             found |= {(kind, key): until for key, until in silent(kind, some, now).items()}
     return found

@@ -21,9 +21,10 @@ from django.conf import settings
 from django.db.models import Exists, Min, OuterRef, Q
 
 from databinding.keyset import Order
+from databinding.parts import parts
 from values.models import Description, Sample, SummarisedUntil, Summary
 from values.samples.cutting import cut_short
-from values.samples.history import SAMPLE, SUMMARY, as_change, as_item, at, batches, last_kept
+from values.samples.history import SAMPLE, SUMMARY, as_change, as_item, at, last_kept
 from values.samples.spans import add_up, without_holes
 from values.samples.writing import BATCH, in_turn, put, summary
 
@@ -167,7 +168,7 @@ def _items(slice):
         rows, columns, item = Summary.objects.filter(width=MINUTE), SUMMARY, as_item
     rows = rows.filter(time__gte=at(slice.begin), time__lt=at(slice.end))
     for page in _pages(rows, columns, (slice.mark.kind, slice.mark.key)):
-        for some in batches(page):
+        for some in parts(page):
             first_of = {row[:2]: row[2] for row in reversed(some)}
             held = last_kept(rows.model, list(first_of.values()), slice.begin)
             for kind, key, _, *about in some:
@@ -237,7 +238,7 @@ def _drop_descriptions(now):
 
 def _drop(rows):
     ids = list(rows.order_by("time").values_list("id", flat=True)[:_DROP])
-    for some in batches(ids):
+    for some in parts(ids):
         with in_turn() as alias:
             rows.model.objects.filter(id__in=some)._raw_delete(alias)
     return len(ids)
