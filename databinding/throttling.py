@@ -120,12 +120,13 @@ def throttles_of(binding: type[Binding]) -> list[BaseThrottle]:
 
 def check(binding: type[Binding], scope: Any, user: Any, action: str, kwargs: Any) -> None:
     """Raises `TooOften` if a websocket's request is."""
-    ask(binding, AskedRequest(scope, user, action), AskedView(binding, action, kwargs))
+    request, view = AskedRequest(scope, user, action), AskedView(binding, action, kwargs)
+    ask(throttles_of(binding), request, view)
 
 
-def ask(binding: type[Binding], request: Any, view: Any) -> None:
+def ask(throttles: Iterable[BaseThrottle], request: Any, view: Any) -> None:
     """Raises `TooOften` if this request is; all throttles count it."""
-    refusing = [one for one in throttles_of(binding) if not one.allow_request(request, view)]
+    refusing = [one for one in throttles if not one.allow_request(request, view)]
     if refusing:
         # The one to wait for longest has the word.
         waits = [(one.wait() or 0.0, place) for place, one in enumerate(refusing)]

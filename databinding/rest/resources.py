@@ -324,7 +324,7 @@ class Resource(KnowsCallers, GenericViewSet[Any]):
         if self.extra:
             return  # Its consumer asks.
         asked: Any = AskedView(self.binding, _ACTIONS.get(self.action, self.action), self.kwargs)
-        throttling.ask(self.binding, request, asked)
+        throttling.ask(self.get_throttles(), request, asked)
 
     def get_throttles(self) -> Any:
         return throttling.throttles_of(self.binding)

@@ -1,3 +1,5 @@
+import { getJson } from "../databinding/json.js";
+
 /**
  * What values were, asked from the server: short pasts for the lines of many tiles, any stretch for a chart, changes.
  *
@@ -41,9 +43,9 @@ const WAIT = 60;
  */
 async function ask(path, query, signal) {
   const parameters = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-  const response = await fetch(`/api/values/${path}?${parameters}`, { signal, headers: { Accept: "application/json" } });
-  if (!response.ok) throw new Error(response.status === 404 ? "There is no such value any more." : `The server answered ${response.status}.`);
-  return response.json();
+  const { status, data } = await getJson(`/api/values/${path}?${parameters}`, signal);
+  if (data === null) throw new Error(status === 404 ? "There is no such value any more." : `The server answered ${status}.`);
+  return data;
 }
 
 /**

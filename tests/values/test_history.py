@@ -280,3 +280,5 @@ def test_changes_one_by_one(client, admin_client):
     ask(client, row, "changes", "intval", status=400, before=10**12)
     then = ask(client, row, "changes", "intval", until=begin + 1)["changes"]
     assert [change["value"] for change in then] == [None, 2, 1]
+    then = ask(client, row, "changes", "intval", until=begin + 0.999999)["changes"]
+    assert [change["value"] for change in then] == [1]

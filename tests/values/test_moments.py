@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from databinding import triggers
-from tests.values.past import HOUR, MINUTE, kept, on_the_hour
+from tests.values.past import HOUR, MINUTE, as_triggers_write, kept, on_the_hour
 from values.bindings import (
     BooleanValueBinding,
     FloatValueBinding,
@@ -69,6 +69,7 @@ def moment():
 def since(row, seconds):
     """It has been there since then."""
     Description.objects.filter(key=row.pk).update(time=at(seconds))
+    as_triggers_write(Description)
     return row
 
 

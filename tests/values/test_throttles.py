@@ -11,6 +11,7 @@ from dashboard.consumers import Demultiplexer
 from databinding.throttling import throttles_of
 from tests.databinding.clients import Client
 from tests.servers import CHECKOUT
+from values.models import FloatValue
 from values.throttles import Asking
 
 
@@ -31,6 +32,31 @@ async def test_who_asks_too_often_is_told_when_to_come_again(monkeypatch):
         ]
         assert found == [200, 200, 401, 429]
         await client.subscribe("intval")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_past_is_asked_for_no_more_often_than_the_present(client, monkeypatch):
+    """What values were counts with what they are, whatever of it is asked for, each answer once."""
+    cache.clear()
+    monkeypatch.setattr(Asking, "rate", "5/min", raising=False)
+    row = FloatValue.objects.create(name="pump")
+    found = [
+        client.get(f"/api/{path}").status_code
+        for path in (
+            "floatval/",
+            f"values/floatval/{row.pk}/history/",
+            f"values/floatval/history/?pk={row.pk}",
+            f"values/floatval/{row.pk}/changes/",
+            "values/",
+        )
+    ]
+    assert found == [200] * 5
+    for path in ("intval/", "values/", f"values/floatval/{row.pk}/changes/"):
+        refused = client.get(f"/api/{path}")
+        assert refused.status_code == 429
+        assert refused.json()["detail"].startswith("You ask more often than others can.")
+        assert 0 < int(refused["Retry-After"]) <= 60
+    assert client.get("/api/values/nothing/1/history/").status_code == 404
 
 
 def test_every_stream_of_values_is_throttled():

@@ -36,6 +36,7 @@ class PastSchema(AutoSchema):
             401: OpenApiResponse(error, "Who isn't logged in may not do this."),
             403: OpenApiResponse(error, "Not permitted."),
             404: OpenApiResponse(error, "There is no such value for you, or no such format."),
+            429: OpenApiResponse(error, "Too often; `Retry-After` says when."),
             406: OpenApiResponse(error, "There is no such representation."),
             503: OpenApiResponse(error, "The database is away or busy; try again."),
         }

@@ -10,8 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from databinding.actions import Actions
-from databinding.refusals import as_api_exception
+from databinding.refusals import DatabaseAway, as_api_exception
 from databinding.rest.callers import KnowsCallers
+from databinding.throttling import AskedView, ask, throttles_of
 from databinding.websockets import scope_of_page
 from values.api.answers import (
     AllSerializer,
@@ -31,7 +32,7 @@ from values.api.questions import (
     RangeSerializer,
 )
 from values.models import Sample
-from values.samples.history import SOURCES, at, history, kept_since
+from values.samples.history import SOURCES, at, history, just_at, kept_since, up_to
 from values.samples.kinds import KINDS
 from values.samples.moments import earliest, stood
 
@@ -43,6 +44,8 @@ class PastView(KnowsCallers, APIView):
     demultiplexer = None
     #: In the description.
     called = summary = None
+    #: What of the streams' actions it is like, to their throttles.
+    action = "retrieve"
     permission_classes = ()  # The binding is asked.
     query_serializer = None
 
@@ -77,6 +80,21 @@ class PastView(KnowsCallers, APIView):
             raise Http404
         return int(pk)
 
+    def bindings(self):
+        """Those of the streams that it tells of."""
+        stream = self.kwargs.get("stream")
+        found = (self.demultiplexer.binding_of(one) for one in KINDS if stream in (one, None))
+        return [binding for binding in found if binding is not None]
+
+    def get_throttles(self):
+        """The bindings', each once: the past is asked for no more often than the present."""
+        kinds = {type(one): one for binding in self.bindings() for one in throttles_of(binding)}
+        return [*kinds.values()]
+
+    def check_throttles(self, request):
+        for binding in self.bindings()[:1]:
+            ask(self.get_throttles(), request, AskedView(binding, self.action, self.kwargs))
+
     def actions(self, request, stream):
         """What this user may do on the stream."""
         groups = self.demultiplexer.groups_of_page(scope_of_page(request, {}))
@@ -84,7 +102,11 @@ class PastView(KnowsCallers, APIView):
         return Actions(binding, request.user, groups, binding.consumer())
 
     def handle_exception(self, exc):
-        return super().handle_exception(as_api_exception(exc) or exc)
+        error = as_api_exception(exc) or exc
+        response = super().handle_exception(error)
+        if isinstance(error, DatabaseAway):
+            response["Retry-After"] = "1"
+        return response
 
     def finalize_response(self, request, response, *args, **kwargs):
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -110,6 +132,7 @@ class HistoriesView(PastView):
     """The same of several values, each in the same points; of those that may be seen."""
 
     called, summary = "histories", "What several values were"
+    action = "list"
     query_serializer = KeysSerializer
     serializer_class = HistoriesSerializer
 
@@ -134,12 +157,12 @@ class ChangesView(PastView):
         asked = self.asked(request)
         rows = Sample.objects.filter(kind=stream, key=key).order_by("-time", "-id")
         if "until" in asked:
-            rows = rows.filter(time__lte=at(asked["until"]))
+            rows = rows.filter(up_to(at(asked["until"])))
         if "before" in asked:
             last = rows.filter(id=asked["before"]).first()
             if last is None:
                 raise exceptions.ValidationError({"before": ["There is no such change any more."]})
-            rows = rows.filter(time__lte=last.time).exclude(time=last.time, id__gte=last.id)
+            rows = rows.filter(up_to(last.time)).exclude(just_at(last.time), id__gte=last.id)
         named = request.user.is_staff and request.user.is_active
         answers = [
             {
@@ -157,6 +180,7 @@ class MomentView(PastView):
     """All values of all kinds as they stood at a moment, of those that may be listed."""
 
     called, summary = "moment", "All values as they stood at a moment"
+    action = "list"
     query_serializer = MomentSerializer
     serializer_class = AllSerializer
 

@@ -6,12 +6,12 @@ it, deletes it, or its source has been silent for too long.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Min, OuterRef, Subquery
+from django.db.models import Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from databinding.parts import parts
@@ -39,6 +39,20 @@ class History(NamedTuple):
 
 def at(seconds):
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def up_to(when):
+    """Of that time or before.
+
+    SQLite compares texts: of a full second its triggers write `…:05.000000`, which is later than
+    the `…:05` that Django asks for.
+    """
+    return Q(time__lt=when + timedelta(microseconds=1))
+
+
+def just_at(when):
+    """Of that time alone, whichever text it is."""
+    return Q(time__gte=when) & up_to(when)
 
 
 def history(kind, keys, begin, end, points):
@@ -149,10 +163,10 @@ def last_kept(model, ids, seconds):
     By the ids of these rows of a model that says kind and key, as far as there is one.
     """
     of_value = {"kind": OuterRef("kind"), "key": OuterRef("key")}
-    samples = Sample.objects.filter(**of_value, time__lte=at(seconds)).order_by("-time", "-id")
+    samples = Sample.objects.filter(up_to(at(seconds)), **of_value).order_by("-time", "-id")
 
     def last(width):
-        ended = Summary.objects.filter(**of_value, width=width, time__lte=at(seconds - width))
+        ended = Summary.objects.filter(up_to(at(seconds - width)), **of_value, width=width)
         return Subquery(ended.order_by("-time").values("id")[:1])
 
     found = {}

@@ -12,7 +12,7 @@ from django.db.models import Min, OuterRef, Q, Subquery
 
 from databinding.parts import parts
 from values.models import Description
-from values.samples.history import at, last_kept, silent
+from values.samples.history import at, last_kept, silent, up_to
 from values.samples.kinds import KINDS, described, described_by
 from values.samples.spans import Known
 
@@ -65,13 +65,10 @@ def last_forms(kind, keys):
 
 def _described(kinds, seconds):
     """The descriptions that held then."""
-    held = Description.objects.filter(
-        kind=OuterRef("kind"), key=OuterRef("key"), time__lte=at(seconds)
-    )
+    then = up_to(at(seconds))
+    held = Description.objects.filter(then, kind=OuterRef("kind"), key=OuterRef("key"))
     newest = held.order_by("-time", "-id").values("id")[:1]
-    return Description.objects.filter(
-        kind__in=kinds, time__lte=at(seconds), name__isnull=False, id=Subquery(newest)
-    )
+    return Description.objects.filter(then, kind__in=kinds, name__isnull=False, id=Subquery(newest))
 
 
 def _stood(descriptions, seconds, now):

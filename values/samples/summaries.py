@@ -13,7 +13,7 @@ writing that another process has been faster leaves what he has read, and reads 
 """
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain, groupby
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from databinding.keyset import Order
 from databinding.parts import parts
 from values.models import Description, Sample, SummarisedUntil, Summary
 from values.samples.cutting import cut_short
-from values.samples.history import SAMPLE, SUMMARY, as_change, as_item, at, last_kept
+from values.samples.history import SAMPLE, SUMMARY, as_change, as_item, at, just_at, last_kept
 from values.samples.spans import add_up, without_holes
 from values.samples.writing import BATCH, in_turn, put, summary
 
@@ -188,10 +188,9 @@ def _pages(rows, columns, after):
         if len(page) < _PAGE:
             return
         kind, key, id, when, *_ = page[-1]
-        # Of a full second SQLite's triggers write `…:00.000000`, which as a text is later than the
-        # `…:00` that is asked for.
-        same = Q(kind=kind, key=key, time__gte=when, time__lt=when + timedelta(microseconds=1))
-        later = order.after(rows, (kind, key, when, id)).exclude(same, id__lte=id)
+        later = order.after(rows, (kind, key, when, id))
+        # To SQLite they may be later than a full second of which they are (`just_at`).
+        later = later.exclude(just_at(when), kind=kind, key=key, id__lte=id)
 
 
 def _floor(seconds, width):

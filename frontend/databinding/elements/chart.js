@@ -1,3 +1,4 @@
+import { getJson } from "../json.js";
 import { LiveElement } from "./element.js";
 import { formatValue, isNumeric } from "./format.js";
 import { labelOf, mainField, part, setState, setText, unitOf } from "./parts.js";
@@ -115,10 +116,10 @@ export class LiveChart extends LiveElement {
     url.searchParams.set("from", String((Date.now() - this.#span) / 1000));
     url.searchParams.set("points", String(PAST));
     try {
-      const response = await fetch(url);
-      if (!response.ok) return;
+      const { data } = await getJson(url);
+      if (data === null) return;
       /** @type {{time: number[], last: unknown[]}} */
-      const { time, last } = await response.json();
+      const { time, last } = data;
       tail.before(time.map((seconds, index) => ({ time: seconds * 1000, value: isNumeric(last[index]) ? Number(last[index]) : null })));
       this.update();
     } catch (error) {

@@ -1,0 +1,34 @@
+/** Longest that an answer is waited for which a server has put off (ms), and how many of its refusals are borne. */
+const LONGEST = 60_000;
+const REFUSALS = 5;
+
+/**
+ * JSON from an address, for which many may ask at once: who is told that this is too often, or the database busy, asks
+ * again when he was told to.
+ *
+ * @param {string | URL} url
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{status: number, data: any}>} data: null where there is no answer but a refusal
+ */
+export async function getJson(url, signal) {
+  for (let refusals = 0; ; refusals++) {
+    const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    if (response.ok) return { status: response.status, data: await response.json() };
+    const wait = 1000 * Number(response.headers.get("Retry-After") ?? NaN);
+    if (!(wait <= LONGEST) || refusals === REFUSALS) return { status: response.status, data: null };
+    // Not all of a page at once.
+    await sleep(wait * (1 + Math.random() / 2), signal);
+  }
+}
+
+/**
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
+function sleep(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}
