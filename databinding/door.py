@@ -271,7 +271,9 @@ class Door:
                 if self._is_at(before, place):
                     # The same key, by which others may be meant now.
                     before.relay.reread(before.audience.form)
-                    return
+                    if not before.loading:
+                        return
+                    # What is on its way was read before, however long it has waited.
                 joined = await self._join(place)
             except Exception as error:
                 self._take_back(self._refusal(error))
@@ -279,9 +281,12 @@ class Door:
             if before.ended:  # The client has gone meanwhile.
                 self._subscription(joined).end()
                 return
-            in_flight = before.in_flight
+            loading, in_flight = before.loading, before.in_flight
             after = self._move(place, joined, before.window)
-            after.in_flight = in_flight
+            if loading:
+                self._tell(protocol.begun_anew(self.stream))
+            else:
+                after.in_flight = in_flight
         after.start()
 
     async def _renew_classic(self) -> None:
@@ -333,9 +338,12 @@ class Door:
 
     def _take_back(self, refused: exceptions.APIException) -> None:
         """What was shown isn't this user's to see any more."""
+        loading = self.subscription is not None and self.subscription.loading
         self._leave()
         detail = refused.detail
         errors = detail if isinstance(detail, list) else [detail]
+        if loading:
+            self._tell(protocol.begun_anew(self.stream))
         self._tell(protocol.nothing(self.stream))
         self._tell(protocol.ended(self.stream, refused.status_code, errors))
 

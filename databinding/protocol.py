@@ -281,6 +281,12 @@ def snapshot(stream: str, items: Iterable[tuple[Key, str]], cursor: str = NO_CUR
     return _with_cursor(stream, payload, cursor)
 
 
+def begun_anew(stream: str) -> str:
+    """The answer to a subscription that the server makes itself, in place of one whose snapshot
+    wasn't complete: a client forgets the frames that it has of that."""
+    return reply(stream, SUBSCRIBE, None, data={"resumed": False})
+
+
 def nothing(stream: str) -> str:
     """A snapshot without rows, which takes back all that a client holds."""
     return snapshot(stream, (), VOID_CURSOR)

@@ -186,6 +186,8 @@ class _EventStream:
         self._texts: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
         self._finished = False
         self._farewell: str | None = None
+        #: A snapshot was on its way when it was finished.
+        self._broken_off = False
         self._connection = Connection(self._send, hub.tally)
         self._subscription = Subscription(
             hub, relay_for(joined.audience.form.binding.alias()), self._connection, stream, joined
@@ -220,13 +222,15 @@ class _EventStream:
                 except TimeoutError:
                     yield ":\n\n"
                     continue
-                if text is None:
+                if text is None or self._finished:
                     break
                 sent += len(text)
                 cursor = protocol.cursor_of(text)
                 resumable = cursor is not None
                 yield _event(text, cursor)
             if self._farewell is not None:
+                if self._broken_off:
+                    yield _event(protocol.begun_anew(self._stream), None)
                 yield _event(self._farewell, protocol.VOID_CURSOR)
         finally:
             self._end()
@@ -264,12 +268,15 @@ class _EventStream:
             return
         if audience.is_of(form, names_of(form.binding, groups, limit)):
             self._subscription.relay.reread(audience.form)
-        else:
-            self._finish()
+            if not self._subscription.loading:
+                return
+            # What is on its way was read before, however long it has waited.
+        self._finish()
 
     def _finish(self, farewell: str | None = None) -> None:
         self._finished = True
         self._farewell = farewell
+        self._broken_off = self._subscription.loading
         self._subscription.end()
         self._connection.stop()
         if self._texts.empty():

@@ -234,6 +234,10 @@ class Stream:
         if action in (protocol.SNAPSHOT, protocol.BATCH):
             if self._accepted:
                 self._apply(frame)
+        elif action == protocol.SUBSCRIBE and not is_refusal(frame.payload):
+            # Rights have changed in the midst of a snapshot; another one takes its place.
+            self._store.begin()
+            self._pacer.reset()
         elif action == protocol.UNSUBSCRIBE:
             # Rights have changed: it isn't ours to see any more.
             self._refused(RequestError(frame.payload))

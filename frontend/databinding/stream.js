@@ -230,6 +230,13 @@ export class Stream extends Emitter {
     this.#pacer.reset();
   }
 
+  /** Rights have changed in the midst of a snapshot: another one takes its place. */
+  #renewed() {
+    this.#resuming = false;
+    this.#store.begin();
+    this.#pacer.reset();
+  }
+
   /** @param {Error} [refused] */
   #moved(refused) {
     const waiting = this.#moving?.waiting ?? [];
@@ -256,6 +263,7 @@ export class Stream extends Emitter {
   receive({ payload, cursor }) {
     const { action } = payload;
     if (action === "snapshot" || action === "batch") return this.#apply(payload, cursor);
+    if (action === "subscribe" && payload.request_id == null && payload.response_status < 400) return this.#renewed();
     if (action === "unsubscribe" && payload.request_id == null) return this.#ended(new RequestError(payload));
     if (action === "error" || payload.response_status >= 400) return this.fail(new RequestError(payload));
     // A reply that nobody waits for any more is no message.

@@ -698,6 +698,20 @@ async def test_what_the_server_takes_back():
         assert ints.state == "refused"
 
 
+async def test_a_snapshot_that_the_server_breaks_off_is_forgotten():
+    """Where rights change in the midst of a snapshot nothing of it is left, nor acknowledged."""
+    async with Peer() as peer, connect(peer.url) as live:
+        ints = live.stream("intval")
+        page = await peer.visitor()
+        asked = await page.subscribed()
+        await page.snapshot({9: A})
+        await page.reply(asked | {"request_id": None}, data={"resumed": False})
+        await page.snapshot({1: B}, "c1")
+        await ints.ready()
+        assert ints.rows == {1: B}
+        assert await page.asked("ack") == {"action": "ack", "frames": 1}
+
+
 async def test_a_create_that_lost_its_answer_is_sent_again_with_its_key():
     """It is stored once by that key, so whoever awaits it is answered after all."""
     async with Peer() as peer, connect(peer.url, options=quick()) as live:

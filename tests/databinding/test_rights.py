@@ -255,6 +255,50 @@ async def test_what_was_taken_back_is_not_resumed():
         assert texts(client, "permitted") == ["seen"]
 
 
+@pytest.mark.parametrize(
+    ("stream", "lost"),
+    [("note", {"is_staff": False}), ("team", {"last_name": "blue"})],
+    ids=["of the same key", "of another key"],
+)
+async def test_a_snapshot_that_is_broken_off_leaves_nothing(stream, lost):
+    """Of a snapshot on its way when rights change nothing more comes, and nothing is left."""
+    ana = await user_named("ana", is_staff=True, last_name="red")
+    bo = await user_named("bo", last_name="red")
+    for _ in range(3):
+        await write(bo, "yours")
+    await write(ana, "mine")
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "SNAPSHOT_CHUNK": 2}):
+        async with Client(Demultiplexer, user=ana) as client:
+            client.acknowledging = False
+            await client.ask(stream, "subscribe", window=1)
+            assert (await client.receive())["payload"]["complete"] is False
+            (before,) = running_hub().subscriptions()
+            await change(ana, **lost)
+            await eventually(lambda: running_hub().subscriptions() != [before])
+            client.copies[stream].window, client.acknowledging = 1, True
+            await client.acknowledge(stream)
+            came = len(client.frames)
+            await until(client, ["mine"], stream)
+            assert "yours" not in json.dumps(client.frames[came:])
+
+
+async def test_a_snapshot_that_is_broken_off_is_taken_back():
+    """Who loses a stream in the midst of its snapshot is left nothing of it."""
+    user = await user_named("ana")
+    permission = await view_note()
+    await in_database(user.user_permissions.add)(permission)
+    for _ in range(3):
+        await write(user, "seen")
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "SNAPSHOT_CHUNK": 2}):
+        async with Client(Demultiplexer, user=user) as client:
+            client.acknowledging = False
+            await client.ask("permitted", "subscribe", window=1)
+            assert (await client.receive())["payload"]["complete"] is False
+            await in_database(user.user_permissions.clear)()
+            await ended(client, "permitted")
+            assert client.rows["permitted"] == {}
+
+
 async def test_groups_of_the_connection_are_asked_anew(monkeypatch):
     """Whose groups are others gets a snapshot of theirs, in place of what he was shown."""
 
@@ -814,6 +858,29 @@ async def test_events_end_with_the_session():
         await rest_of(source)
         assert source.copy.rows == {}
         assert source.last_event_id == "void"
+
+
+@pytest.mark.parametrize("loses", ["rights", "everything"])
+async def test_events_of_a_snapshot_that_is_broken_off(loses):
+    """Of a snapshot on its way nothing more comes to whom rights are others; the response ends."""
+    ana, bo = await user_named("ana", is_staff=True), await user_named("bo")
+    for _ in range(8):
+        await write(bo, "yours")
+    await write(ana, "mine")
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "SNAPSHOT_CHUNK": 2}):
+        async with Response(Demultiplexer, "note", user=ana) as source:
+            while not any(frame["payload"].get("items") for frame in source.frames):
+                await source.receive()
+            (subscription,) = running_hub().subscriptions()
+            if loses == "rights":
+                await change(ana, is_staff=False)
+            else:
+                await in_database(ana.delete)()
+            await eventually(lambda: subscription.ended)
+            came = len(source.frames)
+            await rest_of(source)
+            assert "yours" not in json.dumps(source.frames[came:])
+            assert source.copy.rows == {}
 
 
 async def test_events_of_whom_rights_are_others():

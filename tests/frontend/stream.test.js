@@ -120,6 +120,23 @@ test("a snapshot cut short by a lost connection is forgotten", () => {
   assert.deepEqual([...ints.rows.keys()], [2]);
 });
 
+test("a snapshot that the server breaks off is forgotten, and its frames aren't acknowledged", () => {
+  const { world, live, ints } = liveWorld([[1, A]]);
+  const messages = record(ints, "message");
+  world.paint();
+  world.pass(250);
+  const before = acks(world).length;
+  world.socket.receive({ stream: "intval", payload: { action: "snapshot", items: [{ pk: 9, data: B }], complete: false }, cursor: "" });
+  const payload = { action: "subscribe", request_id: null, response_status: 200, errors: [], data: { resumed: false } };
+  world.socket.receive({ stream: "intval", payload });
+  world.socket.snapshot([[2, B]], "c2");
+  assert.deepEqual([...ints.rows.keys()], [2]);
+  assert.deepEqual(messages, []);
+  world.paint();
+  world.pass(250);
+  assert.deepEqual(acks(world).slice(before), [1]);
+});
+
 test("a malformed batch is applied not at all, and its stream begins anew with the next connection", () => {
   const { world, live, ints } = liveWorld([[1, A]]);
   const errors = record(live, "error");
