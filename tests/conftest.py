@@ -13,6 +13,15 @@ from tests.servers import PATIENCE, Server
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def end_in_order(number, frame):
+    """As Ctrl-C does: fixtures end what they have started. Told once more, it goes on ending."""
+    signal.signal(number, lambda number, frame: None)
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGTERM, end_in_order)
+
+
 def pytest_collection_modifyitems(config, items):
     """Leave out what is about another database than the one that is tested."""
     others = {"sqlite", "postgresql"} - {connections["default"].vendor}

@@ -1,5 +1,6 @@
 """The tests' own PostgreSQL and Redis, as commands that others run with them."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis import Redis
-from tests.servers import CHECKOUT, PATIENCE
+from tests.servers import CHECKOUT, PATIENCE, wait_until
 
 #: What a command is told, and the file that it can connect to.
 SERVICES = {
@@ -69,6 +70,40 @@ def test_ended_from_outside_nothing_is_left(number, service, start):
     process.send_signal(number)
     assert process.wait(PATIENCE) == 128 + number
     assert not path.parent.exists()
+
+
+#: A test that tells where its worker's PostgreSQL is, and never ends.
+ENDLESS = """
+import os, pathlib, signal
+
+def test_endless():
+    pathlib.Path({told!r}).write_text(os.environ["PGHOST"])
+    signal.pause()
+"""
+
+
+def test_tests_that_are_ended_leave_nothing(tmp_path):
+    """As `timeout` ends tests, each process of theirs at once: no worker's PostgreSQL stays."""
+    test, told = tmp_path / "test_endless.py", tmp_path / "told"
+    test.write_text(ENDLESS.format(told=str(told)))
+    options = ["-c", CHECKOUT / "pyproject.toml", "-p", "tests.conftest", "-n", "1"]
+    pytest_alone = [sys.executable, "-m", "pytest", *options, test]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.postgresql", "--", *pytest_alone],
+        cwd=CHECKOUT,
+        env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            wait_until(lambda: told.exists() and told.read_text())
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            printed, _ = process.communicate(timeout=PATIENCE)
+    assert "KeyboardInterrupt" in printed, printed
+    assert not Path(told.read_text()).parent.exists()
 
 
 def test_redis_can_be_killed_and_started_again():
