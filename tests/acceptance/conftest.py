@@ -21,7 +21,10 @@ HERE = Path(__file__).parent
 OUTAGE = (
     "WebSocket connection to",
     "Failed to load resource: net::ERR_CONNECTION",
-    "Failed to load resource: net::ERR_INCOMPLETE_CHUNKED_ENCODING",  # an event stream cut off
+    # Answers cut off: event streams, others, and those that hadn't begun.
+    "Failed to load resource: net::ERR_INCOMPLETE_CHUNKED_ENCODING",
+    "Failed to load resource: net::ERR_CONTENT_LENGTH_MISMATCH",
+    "Failed to load resource: net::ERR_EMPTY_RESPONSE",
 )
 
 
