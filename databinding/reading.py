@@ -9,6 +9,7 @@ answer for its journal is taken to be away, and ends the pass.
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -39,6 +40,14 @@ Read = Callable[[], Iterable[Model]]
 
 #: What a database that is away or busy raises. A faulty query may raise the same.
 DATABASE_AWAY = (OperationalError, InterfaceError)
+
+
+#: What ends a task, or a program: no way to end the one thread that reads for everybody.
+STRAY = (CancelledError, SystemExit)
+
+
+class Stray(Exception):
+    """Code of a binding has raised what isn't meant for it, which is a fault like any other."""
 
 
 class Row(NamedTuple):
@@ -413,9 +422,9 @@ class Reader:
         # Querysets are made inside, too: what a developer makes them of may ask the database.
         if self.journal.refuses_after_failure:
             with transaction.atomic(using=self.journal.alias):  # a savepoint
-                return read()
+                return caught(read)
         try:
-            return read()
+            return caught(read)
         except Exception:
             # Whatever was done inside by `atomic` without a savepoint: there is nothing to undo.
             transaction.set_rollback(False, using=self.journal.alias)
@@ -493,6 +502,14 @@ class Reader:
         return _instances(queryset.filter(pk__in=keys)) if rows is None else rows
 
 
+def caught(work: Callable[[], T]) -> T:
+    """Have what goes astray be an exception."""
+    try:
+        return work()
+    except STRAY as error:
+        raise Stray(repr(error)) from error
+
+
 def _instances(queryset: QuerySet[Any]) -> Iterator[Model]:
     return queryset.iterator(chunk_size=2_000)
 
@@ -544,6 +561,6 @@ def _row(
         return Row(key, form.fragment(instance), found)
     except DATABASE_AWAY:
         raise  # Whose fault that is is found out in `Reader._chunk`.
-    except Exception:
+    except (Exception, *STRAY):
         logger.exception("%s: row %r can't be rendered.", form, key)
         return Row(key, None, found)

@@ -35,7 +35,7 @@ from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
 from databinding.locks import gave_up
 from databinding.passes import Pass, names_of
-from databinding.reading import DATABASE_AWAY, Change, Reader
+from databinding.reading import DATABASE_AWAY, Change, Reader, caught
 from databinding.refreshes import Refreshes
 from databinding.routers import consistent_reads
 from databinding.statements import Statements
@@ -81,7 +81,7 @@ class _Job(Generic[T]):
 
     def run(self, in_pass: Pass) -> None:
         try:
-            result = self.work(in_pass)
+            result = caught(lambda: self.work(in_pass))
         except Exception as error:
             in_pass.reader.raise_if_away(error)
             self.fail(DatabaseAway(str(error)) if gave_up(error) else error)
@@ -266,6 +266,8 @@ class _Life:
         self.owed: Owed = {}
         self.owed_pause = self.OWED_FIRST
         self.owed_due = 0.0
+        # Forms with such rows that were read again in this pass.
+        self.retried: set[Form] = set()
         # Those of which nothing was read, since nobody had their key; until somebody has.
         self.vacant: set[Form] = set()
         self.vacant_due = 0.0
@@ -305,7 +307,8 @@ class _Life:
                 time.sleep(pause)
             relay._rung = relay._asked = False
             self._ask(self._pass)
-        except Exception as error:
+        except BaseException as error:
+            # Whatever it is: without this thread nobody is told anything.
             self._failed(error)
         else:
             if self.retry:
@@ -360,7 +363,7 @@ class _Life:
             finally:
                 tally.asking_since = None
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         relay = self.relay
         relay.tally.failures += 1
         if relay.tally.behind_since is None:
@@ -465,6 +468,7 @@ class _Life:
         news = holdings.advance(changes, standing)
         for form in retrying:
             self.owed.pop(form, None)
+        self.retried |= retrying.keys()
         self._reread(len(asked))
         if news:
             self.relay._tell(lambda listener: listener.publish(news))
@@ -556,15 +560,25 @@ class _Life:
         return due
 
     def _owe(self, reader: Reader) -> None:
-        """Remember what could not be read, and when to try again: ever more seldom."""
+        """Remember what could not be read, and when to try again: ever more seldom.
+
+        What fails meanwhile puts it off no further. A binding that was well so far begins again with
+        short pauses, for all of them: there it may be but a lock.
+        """
+        waiting = bool(self.owed)
+        fresh = reader.faulty.keys() - self.owed.keys() - self.retried
+        self.retried.clear()
         for form, texts in reader.faulty.items():
             owed = self.owed.setdefault(form, set())
             owed |= texts
             if len(owed) > settings.KEY_LIMIT:
                 self.owed[form] = {None}
-        if reader.faulty:
+        if fresh:
+            self.owed_pause = self.OWED_FIRST
+        if fresh or (reader.faulty and not waiting):
             self.owed_pause = min(self.OWED_MOST, self.owed_pause * 2)
-            self.owed_due = time.monotonic() + self.owed_pause
+            due = time.monotonic() + self.owed_pause
+            self.owed_due = min(self.owed_due, due) if waiting else due
         elif not self.owed:
             self.owed_pause = self.OWED_FIRST
         self.relay.tally.owed = sum(map(len, self.owed.values()))
@@ -593,12 +607,25 @@ class _Life:
             self.last_unload = now
             relay.holdings.unload()
         if now > self.prune_due:
-            # A slice at a time: news have their turn in between.
+            self.prune_due = now + self._prune_pause()
+            self._prune()
+
+    def _prune(self) -> None:
+        """Drop some old keys: a slice at a time, for news to have their turn in between."""
+        alias = self.relay.alias
+        try:
             dropped = self.journal.prune(settings.RETENTION, slices=1)
-            more = dropped == self.journal.prune_slice
-            self.prune_due = now + (self.PRUNE_ON if more else self._prune_pause())
-            if dropped:
-                logger.debug("Dropped %d old keys from the journal of %s", dropped, relay.alias)
+        except Exception as error:
+            if not connections[alias].is_usable():
+                raise
+            # Where nothing can be written (the disk is full, say), reading still goes on.
+            known = isinstance(error, DATABASE_AWAY)
+            logger.error("Old keys of %s can't be dropped: %s", alias, error, exc_info=not known)
+            return
+        if dropped == self.journal.prune_slice:
+            self.prune_due = time.monotonic() + self.PRUNE_ON
+        if dropped:
+            logger.debug("Dropped %d old keys from the journal of %s", dropped, alias)
 
 
 _relays: dict[str, Relay] = {}

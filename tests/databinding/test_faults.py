@@ -16,7 +16,7 @@ from databinding import reading
 from databinding.audience import Audience
 from databinding.conf import settings as conf
 from databinding.form import Form
-from databinding.relay import relay_for, stop_relays
+from databinding.relay import _Life, relay_for, stop_relays
 from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named
 from tests.databinding.programs import other_program
 from tests.servers import shell
@@ -83,8 +83,6 @@ async def test_what_could_not_be_read_is_read_again_by_itself(monkeypatch):
 
 async def test_a_faulty_row_is_owed_also_by_a_pass_that_breaks_off(monkeypatch):
     """A database that goes away after the news were read doesn't make a faulty row forgotten."""
-    from databinding.relay import _Life
-
     row = await in_database(Named.objects.create)(code="a")
     whole, do = NamedBinding.serialize_data, _Life._do
     broken_off = []
@@ -106,6 +104,99 @@ async def test_a_faulty_row_is_owed_also_by_a_pass_that_breaks_off(monkeypatch):
         monkeypatch.setattr(_Life, "_do", break_off)
         await in_database(Named.objects.update)(value=7)
         await client.until("named", {row.pk: {"value": 7}})
+
+
+async def test_a_row_that_fails_again_and_again_holds_up_no_other(monkeypatch):
+    """While one faulty row is written all the time, another is read again as soon as ever."""
+    await in_database(Named.objects.bulk_create)([Named(code="a"), Named(code="b")])
+    whole = NamedBinding.serialize_data
+    failed = []
+
+    def serialize_data(self, instance):
+        if instance.code == "a" or not failed:
+            failed.append(instance.code)
+            raise ValueError("not a number")
+        return whole(self, instance)
+
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        monkeypatch.setattr(NamedBinding, "serialize_data", serialize_data)
+        monkeypatch.setattr(_Life, "OWED_MOST", 0.5)
+        await in_database(Named.objects.filter(code="b").update)(value=7)
+        await eventually(lambda: failed == ["b"])
+        healed = asyncio.create_task(client.until("named", {"a": {"value": 0}, "b": {"value": 7}}))
+        value = 0
+        while not healed.done():
+            value += 1
+            await in_database(Named.objects.filter(code="a").update)(value=value)
+            await asyncio.sleep(0.05)
+        await healed
+
+
+async def test_a_row_that_has_failed_for_long_holds_up_no_other_binding(monkeypatch):
+    """A binding that fails for a moment heals at once, also where another has long had a fault."""
+    await in_database(Named.objects.create)(code="a")
+    row = await in_database(IntegerValue.objects.create)(name="a")
+    whole = IntegerValueBinding.serialize_data
+    failed = []
+
+    def serialize_data(self, instance):
+        if not failed:
+            failed.append(instance.pk)
+            raise ConnectionError("the cache is away")
+        return whole(self, instance)
+
+    async with Client(Both) as client:
+        await client.subscribe("named")
+        await client.subscribe("intval")
+        with monkeypatch.context() as patch:
+            patch.setattr(_Life, "OWED_FIRST", 1_000)
+            patch.setattr(_Life, "OWED_MOST", 1_000)
+            patch.setattr(NamedBinding, "serialize_data", lambda self, instance: 1 / 0)
+            await in_database(Named.objects.update)(value=7)
+            await eventually(lambda: relay_for("default").tally.owed == 1)
+        monkeypatch.setattr(IntegerValueBinding, "serialize_data", serialize_data)
+        await in_database(IntegerValue.objects.update)(value=7)
+        await client.until("intval", {row.pk: {"name": "a", "value": 7}})
+        assert failed == [row.pk]
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit])
+async def test_what_ends_a_task_or_a_program_ends_no_relay(raised, monkeypatch):
+    """A binding that raises what isn't meant for it has one faulty row; the others go on."""
+    await in_database(Named.objects.bulk_create)([Named(code="a"), Named(code="b")])
+    whole = NamedBinding.serialize_data
+    failing = True
+
+    def serialize_data(self, instance):
+        if failing and instance.code == "a":
+            raise raised
+        return whole(self, instance)
+
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        monkeypatch.setattr(NamedBinding, "serialize_data", serialize_data)
+        await in_database(Named.objects.update)(value=7)
+        await client.until("named", {"a": {"value": 0}, "b": {"value": 7}})
+        failing = False
+        await client.until("named", {"a": {"value": 7}, "b": {"value": 7}})
+
+
+async def test_a_journal_that_cannot_be_pruned_is_read_all_the_same(database):
+    """Whatever keeps old keys from being dropped, pages are told what is new."""
+    row = await in_database(IntegerValue.objects.create)(name="a")
+    away = "ALTER TABLE databinding_mark RENAME TO databinding_away"
+    back = "ALTER TABLE databinding_away RENAME TO databinding_mark"
+    with override_settings(DATABINDING={"RETENTION": 0.1}):
+        async with Client(Talk) as client:
+            await client.subscribe("intval")
+            await in_database(sql)(away)
+            try:
+                for value in (1, 2, 3):
+                    await in_database(IntegerValue.objects.update)(value=value)
+                    await client.until("intval", {row.pk: {"name": "a", "value": value}})
+            finally:
+                await in_database(sql)(back)
 
 
 @pytest.mark.parametrize("error", [OperationalError("no such column: x"), RuntimeError("bug")])
