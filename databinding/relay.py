@@ -562,8 +562,8 @@ class _Life:
     def _owe(self, reader: Reader) -> None:
         """Remember what could not be read, and when to try again: ever more seldom.
 
-        What fails meanwhile puts it off no further. A binding that was well so far begins again with
-        short pauses, for all of them: there it may be but a lock.
+        What fails meanwhile puts it off no further. A binding that was well so far begins again
+        with short pauses, for all of them: there it may be but a lock.
         """
         waiting = bool(self.owed)
         fresh = reader.faulty.keys() - self.owed.keys() - self.retried
