@@ -183,6 +183,11 @@ class ResourceSchema(AutoSchema):
     ) -> Any:
         mapped: Any = super()._map_serializer_field
         schema = mapped(field, direction, bypass_extensions)
+        binding = self.view.binding
+        if direction == "response" and isinstance(field, serializers.FloatField):
+            # Of an infinity or NaN, which JSON can't say, only a binding's own words can be null.
+            own = binding.serialize_data is not Binding.serialize_data
+            return {**schema, "nullable": True} if own else schema
         if isinstance(field, serializers.ManyRelatedField) and not field.allow_empty:
             return schema if direction == "response" else {**schema, "minItems": 1}
         return schema

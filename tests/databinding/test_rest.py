@@ -897,6 +897,8 @@ def test_the_description_has_the_addresses_that_were_asked(client):
         "format": "uuid",
         "readOnly": True,
     }
+    # A number that JSON can't say isn't answered, unless the binding finds words for it.
+    assert "nullable" not in schemas["Paper"]["properties"]["ratio"]
     assert schemas["MessageRequest"]["properties"]["text"]["maxLength"] == 200
     assert schemas["MessageRequest"]["properties"]["tags"]["minItems"] == 1
     assert "minItems" not in schemas["Message"]["properties"]["tags"]

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection
+from django.db.models import FloatField
 from django.urls import reverse
 
 from dashboard.consumers import Demultiplexer
@@ -156,6 +157,22 @@ async def test_nothing_is_known_of_what_json_cant_say(staff, number):
         reply = await client.ask("floatval", "update", pk=pump.pk, **answers)
         assert (reply["response_status"], reply["data"]["value"]) == (200, 3)
         assert client.rows["floatval"][pump.pk]["value"] == 3
+
+
+def test_the_description_says_that_a_number_may_not_be_known(client):
+    """Every decimal number may be null in answers; whoever writes one has to say which."""
+    schemas = client.get("/api/schema/", {"format": "json"}).json()["components"]["schemas"]
+    answered = {
+        f"{name}.{field.name}": schemas[name]["properties"][field.name].get("nullable")
+        for name, model in (("FloatValue", FloatValue), ("IntegerLimits", IntegerValue))
+        for field in model._meta.fields
+        if isinstance(field, FloatField)
+    }
+    assert answered.keys() > {"FloatValue.value", "FloatValue.maximum", "IntegerLimits.warn_low"}
+    assert set(answered.values()) == {True}
+    assert "nullable" not in schemas["FloatValue"]["properties"]["decimals"]
+    for name in ("FloatValueRequest", "PatchedFloatValueRequest"):
+        assert "nullable" not in schemas[name]["properties"]["value"]
 
 
 @pytest.mark.parametrize("number", NOT_FINITE)
