@@ -86,7 +86,9 @@ class ElementsView(TemplateView):
     template_name = "dashboard/elements.html"
 
     def get_context_data(self, **kwargs):
-        return super().get_context_data(**kwargs, value=IntegerValue.objects.first())
+        return super().get_context_data(
+            **kwargs, value=IntegerValue.objects.only("name", "unit").first()
+        )
 
 
 elements = never_cache(ElementsView.as_view())

@@ -28,8 +28,8 @@ from databinding.conf import settings
 from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position
+from databinding.legible import Unreadable, legible, legible_page, row_of
 from databinding.locks import lock_rows, wait_at_most
-from databinding.parts import parts
 from databinding.refusals import Answer, Changed, refuse
 from databinding.serializers import key_said, serializer_class_for
 from databinding.throttling import AskedRequest
@@ -127,11 +127,9 @@ class Actions:
             with suppress(Http404):
                 keys.append(key_said(self.binding.model, pk))
         found: dict[Any, Model] = {}
-        for some in parts(keys):
-            rows = self.form.queryset().filter(pk__in=some)
-            for instance in filter(self._sees, rows):
-                self.permit("retrieve", instance)
-                found[instance.pk] = instance
+        for instance in filter(self._sees, legible(self.form.queryset(), keys)):
+            self.permit("retrieve", instance)
+            found[instance.pk] = instance
         return found
 
     def listed(self, after: Any = None, limit: Any = None) -> list[Answer]:
@@ -162,13 +160,14 @@ class Actions:
     ) -> Iterator[tuple[Model, Answer]]:
         """Those of the rows that the groups see, so many at most.
 
-        One that can't be rendered is left out, as it is on a page: the others have not to answer
-        for it.
+        One that can't be read or rendered is left out, as it is on a page: the others have not to
+        answer for it.
         """
         rows = order.of(rows)
         size = min(limit, _PAGE)
         # By pages, not by a cursor: outside a transaction a pooler takes that away.
-        while page := _asked((rows if after is None else order.after(rows, after))[:size]):
+        while True:
+            page, keys = _asked(rows if after is None else order.after(rows, after), size)
             for instance in filter(self._sees, page):
                 try:
                     answer = self._answer(instance)
@@ -182,10 +181,13 @@ class Actions:
                 limit -= 1
                 if not limit:
                     return
-            if len(page) < size:
+            if max(len(page), len(keys)) < size:
                 return
-            after = order.position(page[-1])
-            size = min(2 * size, _PAGE)  # Many are others'.
+            if page:
+                after = order.position(page[-1])
+                size = min(2 * size, _PAGE)  # Many are others'.
+            else:
+                size *= 2  # It begins with so many that can't be read.
 
     def permit(self, action: str, row: Model | None = None, *, pk: Key | None = None) -> None:
         """Raises `NotAuthenticated` or `PermissionDenied`, unless the binding grants it."""
@@ -231,11 +233,17 @@ class Actions:
         key = key_said(self.binding.model, pk)
         if lock:
             lock_rows(self.binding.model, [key], self.binding.alias())
-        instance = self.form.queryset().filter(pk=key).first()
+        try:
+            instance: Model | None = row_of(self.form.queryset(), key)
+        except Unreadable:
+            # Of one that only `group_names` could tell of nobody hears.
+            seen = self.form.seen_by(self.groups)
+            if seen is None or not seen.filter(pk=key).exists():
+                raise Http404 from None
+            raise
         if instance is None or not self._sees(instance):
             raise Http404
-        found: Model = instance
-        return found
+        return instance
 
     def _sees(self, instance: Model) -> bool:
         return not self.groups.isdisjoint(self.binding.groups_of(instance))
@@ -294,21 +302,24 @@ class Actions:
     def _created_before(self, text: str) -> Answer:
         """The row that the first create with this key has made, as it is now, if it is seen."""
         key = self.binding.key_from_text(text)
-        row = self.form.queryset().filter(pk=key).first()
+        row = row_of(self.form.queryset(), key)
         return Answer(key, None) if row is None or not self._sees(row) else self._answer(row)
 
     def _answer_anew(self, instance: Any) -> Answer:
         """The row as it was written; no data if it isn't seen (any more)."""
-        stored = self.form.queryset().filter(pk=instance.pk).first()
+        stored = row_of(self.form.queryset(), instance.pk)
         if stored is None or not self._sees(stored):
             return Answer(self.binding.key(instance), None)
         return self._answer(stored)
 
 
-def _asked(rows: QuerySet[Any]) -> list[Model]:
-    """The rows, of which those are asked for that a client says. Raises `ValidationError`."""
+def _asked(rows: QuerySet[Any], size: int) -> tuple[list[Model], list[Any]]:
+    """The first ones as `legible_page` has them, of rows that a client has narrowed down.
+
+    Raises `ValidationError`.
+    """
     try:
-        return list(rows)
+        return legible_page(rows, rows[:size])
     except (DataError, OverflowError):
         # What filters let through and the database can't compare with: too large a number, say.
         raise exceptions.ValidationError(["The database can't look for this."]) from None

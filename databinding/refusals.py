@@ -3,6 +3,7 @@
 APIException               (Django REST framework's) an answer with a status
 ├── Conflict               the database refused the row as it would have become
 │   └── Changed            the row isn't what the client expected it to be
+├── CantBeRead             what the row holds has no words in Python
 └── DatabaseAway           nothing was written; the client may try again
 """
 
@@ -24,6 +25,7 @@ from rest_framework.settings import api_settings
 
 from databinding import relay
 from databinding.difference import Key
+from databinding.legible import Unreadable
 from databinding.reading import DATABASE_AWAY
 
 
@@ -49,6 +51,13 @@ class Changed(Conflict):
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
+
+
+class CantBeRead(exceptions.APIException):
+    """A program has written it past Django, and has to mend it."""
+
+    status_code = 422
+    default_detail = "The database holds something in this row that can't be read."
 
 
 class DatabaseAway(exceptions.APIException):
@@ -84,6 +93,8 @@ def as_api_exception(exc: Exception) -> exceptions.APIException | None:
             return Conflict("Other rows refer to this one.")
         case IntegrityError():
             return Conflict()
+        case Unreadable():
+            return CantBeRead()
         case _ if isinstance(exc, (*DATABASE_AWAY, relay.DatabaseAway)):
             return DatabaseAway()
     return None

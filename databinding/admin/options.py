@@ -8,7 +8,8 @@ Change form and `list_editable`: saving never overwrites somebody's newer versio
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -18,7 +19,13 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.checks import CheckMessage
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
@@ -29,7 +36,9 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 
 from databinding.admin import checks
+from databinding.admin.listing import Fixed, legible_list
 from databinding.admin.merging import BASE, BaseField, merging, merging_formset
+from databinding.legible import UNREADABLE, Unreadable, legible, row_of
 from databinding.locks import lock_rows
 
 if TYPE_CHECKING:
@@ -41,6 +50,8 @@ else:
 
 #: Rows that one request may ask for.
 MOST = 2_000
+#: Rows that a message names.
+_MOST_NAMED = 10
 
 
 class LiveAdminMixin(_Base):
@@ -82,6 +93,9 @@ class LiveAdminMixin(_Base):
         cl = context.get("cl") if context else None
         if context is None or cl is None or "media" not in context:
             return response
+        if left_out := getattr(cl, "left_out", ()):
+            text = _("These rows hold what can't be read, and are left out here: %s.")
+            self.message_user(request, text % _some(left_out), messages.WARNING)
         bound = cl.formset is not None and cl.formset.is_bound
         if bound:
             # What is asked about stands beside its row, wherever that would be listed by now.
@@ -126,6 +140,32 @@ class LiveAdminMixin(_Base):
         """The name of this admin's stream."""
         return f"{self.admin_site.name}:{self.opts.label_lower}"
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return legible_list(super().get_changelist(request, **kwargs))
+
+    # Pages of one row
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with suppress(Unreadable):
+            return super().changeform_view(request, *args, **kwargs)
+        return self._cant_be_read(request)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with suppress(Unreadable):
+            return super().delete_view(request, *args, **kwargs)
+        return self._cant_be_read(request)
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with suppress(Unreadable):
+            return super().history_view(request, *args, **kwargs)
+        return self._cant_be_read(request)
+
+    def _cant_be_read(self, request: HttpRequest) -> HttpResponse:
+        text = _("The database holds something in this row that can't be read.")
+        self.message_user(request, text, messages.ERROR)
+        site = self.admin_site.name
+        return HttpResponseRedirect(reverse(self._live_name("changelist"), current_app=site))
+
     # Rows, as the change list shows them to this user
 
     def get_urls(self) -> list[Any]:
@@ -153,14 +193,14 @@ class LiveAdminMixin(_Base):
         except (ValueError, KeyError, TypeError, ValidationError, IncorrectLookupParameters):
             return JsonResponse({"error": "This isn't a list of rows."}, status=400)
         page = [str(row.pk) for row in cl.result_list]
-        cl.result_list = list(cl.queryset.filter(pk__in=pks))
+        cl.result_list = Fixed(legible(cl.queryset, pks))
         there = {str(row.pk) for row in cl.result_list}
         gone = [pk for pk in asked if pk not in there]
         others = self.get_queryset(request).filter(pk__in=gone).values_list("pk", flat=True)
         tokens: dict[str, str] = {}
         cl.formset = None
         if cl.list_editable and self.has_change_permission(request):
-            formset = self.get_changelist_formset(request)(queryset=_Fixed(cl.result_list))
+            formset = self.get_changelist_formset(request)(queryset=Fixed(cl.result_list))
             cl.formset, tokens = formset, formset.live_tokens()
         said = {
             "html": _render_rows(cl),
@@ -193,7 +233,17 @@ class LiveAdminMixin(_Base):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
-        found = super().get_object(request, object_id, from_field)
+        """Raises `Unreadable`, too."""
+        try:
+            found = super().get_object(request, object_id, from_field)
+        except UNREADABLE:
+            if from_field is not None:
+                raise
+            found = None
+        if found is None and from_field is None:
+            # Django takes some of those that can't be read for none.
+            with suppress(ValidationError, ValueError):
+                found = row_of(self.get_queryset(request), self.opts.pk.to_python(object_id))
         alias = router.db_for_write(self.model)
         if found is None or request.method != "POST" or not connections[alias].in_atomic_block:
             return found
@@ -244,14 +294,10 @@ def _render_rows(cl: ChangeList) -> str:
     return render_to_string(templates, result_list(cl))
 
 
-class _Fixed(list[Any]):
-    """Rows that are read already, as a formset asks for them."""
-
-    ordered = True
-    db = None
-
-    def all(self) -> _Fixed:
-        return self
+def _some(keys: Sequence[Any]) -> str:
+    """Of keys, as many as one likes to read."""
+    named = ", ".join(map(str, keys[:_MOST_NAMED]))
+    return f"{named}, …" if len(keys) > _MOST_NAMED else named
 
 
 class _Module:

@@ -126,6 +126,8 @@ class ResourceSchema(AutoSchema):
             found[409] = OpenApiResponse(error, "It conflicts with another row.")
         if action == "create":
             found[422] = OpenApiResponse(error, "`Idempotency-Key` stands for something else.")
+        elif self.view.detail and not self.view.extra:
+            found[422] = OpenApiResponse(error, "The row holds what can't be read.")
         if action in _WRITES and action not in ("create", "act"):
             found[412] = OpenApiResponse(changed, "The row isn't what `If-Match` says.")
         if action in _BODIES:

@@ -8,9 +8,11 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import AsyncClient
+from django.urls import reverse
 
 from dashboard.consumers import Demultiplexer
 from tests.databinding.clients import Client
+from tests.values.forms import hidden
 from tests.values.past import HOUR, kept
 from values.models import Description, FloatValue, IntegerValue
 from values.samples.history import at
@@ -153,17 +155,30 @@ async def test_reports_at_the_edges_of_the_calendar_are_told(staff, moment):
         await everything_answers(staff, pk)
 
 
-@pytest.mark.postgresql
-@pytest.mark.parametrize("moment", ["infinity", "-infinity", "20000-01-01Z", "0044-03-15Z BC"])
-def test_a_report_that_only_postgresql_can_say_hinders_no_others(client, moment):
-    """What SQL dates beyond the calendar leaves the past of all others told, and can be mended."""
-    rows = [
-        FloatValue.objects.create(name=name, expected_interval=1, reported_at=at(0))
+SPOILT = [
+    *(
+        pytest.param(moment, marks=pytest.mark.postgresql)
+        for moment in ("infinity", "-infinity", "20000-01-01Z", "0044-03-15Z BC")
+    ),
+    *(
+        pytest.param(moment, marks=pytest.mark.sqlite)
+        for moment in ("2026-13-45 00:00:00", "0000-01-01 00:00:00", "2026-01-01 00:00:00+99:00")
+    ),
+]
+
+
+@pytest.mark.parametrize("moment", SPOILT)
+def test_a_report_that_python_cannot_say_hinders_no_others(client, staff, moment):
+    """What SQL dates beyond the calendar leaves all other values on every page, and the past of
+    all; the admin says which is left out, and SQL can mend it."""
+    client.force_login(staff)
+    pump, valve = (
+        FloatValue.objects.create(name=name, expected_interval=1, reported_at=at(0)).pk
         for name in ("pump", "valve")
-    ]
+    )
     statements = [
-        ("UPDATE values_floatvalue SET reported_at = %s WHERE id = %s", [moment, rows[0].pk]),
-        ("UPDATE values_floatvalue SET value = 2 WHERE id = %s", [rows[0].pk]),
+        ("UPDATE values_floatvalue SET reported_at = %s WHERE id = %s", [moment, pump]),
+        ("UPDATE values_floatvalue SET value = 2 WHERE id = %s", [pump]),
     ]
     with connection.cursor() as cursor:
         for statement in statements:
@@ -171,7 +186,30 @@ def test_a_report_that_only_postgresql_can_say_hinders_no_others(client, moment)
     found = client.get("/api/values/").json()["values"]
     assert [one["data"]["name"] for one in found] == ["pump", "valve"]
     keep_up()
-    FloatValue.objects.filter(pk=rows[0].pk).update(reported_at=at(time.time()), value=3)
-    assert client.get(f"/api/floatval/{rows[0].pk}/").json()["value"] == 3
+    catch_up(sender=None, using="default")
+    for page in [*pages(valve), f"/api/values/floatval/{pump}/history/", "/elements/"]:
+        assert client.get(page).status_code == 200, page
+    assert [row["pk"] for row in client.get("/api/floatval/").json()["results"]] == [valve]
+    assert client.get(f"/api/floatval/{pump}/").status_code == 422
+    changes = client.get(f"/api/values/floatval/{pump}/changes/").json()["changes"]
+    assert changes[0]["value"] == 2
+
+    admin = reverse("admin:values_floatvalue_changelist")
+    text = client.get(admin).content.decode()
+    assert f"and are left out here: {pump}." in text
+    assert (">valve</a>" in text, ">pump</a>" in text) == (True, False)
+    asked = {"pks": [str(pump), str(valve)]}
+    live = client.post(f"{admin}live/", asked, content_type="application/json").json()
+    assert (live["pks"], live["page"], live["left"]) == ([str(valve)], [str(valve)], [str(pump)])
+    for page in ("change", "delete", "history"):
+        answer = client.get(f"{admin}{pump}/{page}/", follow=True)
+        assert answer.redirect_chain == [(admin, 302)]
+        assert "something in this row that can&#x27;t be read" in answer.content.decode()
+    form = hidden(client, admin) | {"form-0-value": 7, "_save": "Save"}
+    assert client.post(admin, form).status_code == 302
+    assert client.get(f"/api/floatval/{valve}/").json()["value"] == 7
+
+    FloatValue.objects.filter(pk=pump).update(reported_at=at(time.time()), value=3)
+    assert client.get(f"/api/floatval/{pump}/").json()["value"] == 3
     FloatValue.objects.all().delete()
     assert client.get("/api/values/").json()["values"] == []

@@ -1,6 +1,7 @@
 """Who may see which part of the past: what the bindings say of the values, now and as they were."""
 
 from databinding.binding import Binding
+from databinding.legible import legible
 from databinding.parts import parts
 from values.samples.moments import last_forms
 
@@ -36,9 +37,9 @@ def seen_of(actions, found):
     keys = [one.key for one in found]
     seen, there = set(), set()
     for part in parts(keys):
-        some = {"pk__in": part}
-        there.update(binding.model._base_manager.filter(**some).values_list("pk", flat=True))
-        rows = actions.seen().filter(**some)
+        rows = binding.model._base_manager.filter(pk__in=part)
+        there.update(rows.values_list("pk", flat=True))
+        rows = legible(actions.seen(), part)
         seen.update(row.pk for row in rows if not actions.groups.isdisjoint(binding.groups_of(row)))
     return [
         one

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
+from databinding.legible import legible
 from databinding.parts import parts
 from values.models import Description, Sample, SummarisedUntil, Summary
 from values.samples.kinds import KINDS
@@ -23,8 +24,6 @@ from values.samples.spans import Item, add_up, change, held, step_for, without_h
 MINUTE, HOUR = 60, 3600
 #: Samples that one answer is made of; of more than that, summaries are.
 MOST_SAMPLES = 50_000
-#: All times that there are in Python.
-_CALENDAR = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class History(NamedTuple):
@@ -187,14 +186,13 @@ def last_kept(model, ids, seconds):
 
 def silent(kind, keys, now):
     """Until when values are known whose source is silent, and that nobody else has set since."""
-    # SQL may have dated a report as Python can't: nothing is due after that.
-    rows = KINDS[kind].objects.filter(
-        pk__in=keys, expected_interval__isnull=False, reported_at__range=_CALENDAR
-    )
+    rows = KINDS[kind].objects.filter(expected_interval__isnull=False, reported_at__isnull=False)
     found = {}
-    for pk, interval, reported in rows.values_list("pk", "expected_interval", "reported_at"):
-        if (until := due(reported, interval, now)) is not None:
-            found[pk] = until
+    # SQL may have dated a report as Python can't: nothing is due after that.
+    columns = rows.values_list("pk", "expected_interval", "reported_at", named=True)
+    for row in legible(columns, keys):
+        if (until := due(row.reported_at, row.expected_interval, now)) is not None:
+            found[row.pk] = until
     # One that says nothing is of the silence itself.
     said = Sample.objects.filter(kind=kind, key=OuterRef("pk")).exclude(number=None, text=None)
     newest = said.order_by("-time").values("time")

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from databinding.acting import acting_user
 from databinding.conf import settings
+from databinding.legible import legible
 from values.models import Description, Sample, Silence, Summary
 from values.samples.history import HOUR, MINUTE
 from values.samples.kinds import KINDS, described, description, finite
@@ -161,11 +162,14 @@ def _amiss(kind, keys, using):
 
 
 def _with_last(model, kind, keys, using, **columns):
-    """These values, each with what its last sample or description says, and if it is `told` of."""
+    """These values, each with what its last sample or description says, and if it is `told` of.
+
+    Of one that can't be read nothing is written down.
+    """
     last = _newest(model, kind, OuterRef("pk")).using(using)
     said = {name: Subquery(last.values(column)[:1]) for name, column in columns.items()}
-    rows = KINDS[kind].objects.using(using).filter(pk__in=keys)
-    return rows.annotate(told=Exists(last), **said).order_by("pk")
+    rows = KINDS[kind].objects.using(using).annotate(told=Exists(last), **said)
+    return legible(rows, keys)
 
 
 def _missing(kind, keys, using):
@@ -178,7 +182,7 @@ def _missing(kind, keys, using):
 
 def _undescribed(kind, keys, using):
     """Who has none yet was there since its first sample, as far as anything tells."""
-    rows = list(_with_last(Description, kind, keys, using, said="name", said_about="about"))
+    rows = _with_last(Description, kind, keys, using, said="name", said_about="about")
     new = [row.pk for row in rows if not row.told]
     since = _first_times(kind, new, using) if new else {}
     for row in rows:

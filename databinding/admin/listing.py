@@ -1,0 +1,50 @@
+"""A change list without the rows that can't be read, so that all others can be worked with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from databinding.legible import legible_page
+
+if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
+
+    _Base = ChangeList
+else:
+    _Base = object
+
+
+class Fixed(list[Any]):
+    """Rows that are read already, as a formset asks for them."""
+
+    ordered = True
+    db = None
+
+    def all(self) -> Fixed:
+        return self
+
+
+class LegibleList(_Base):
+    """Put before a `ChangeList`."""
+
+    #: The keys of those rows of the page that can't be read.
+    left_out: tuple[Any, ...] = ()
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        page: Any = self.result_list
+        if not isinstance(page, QuerySet):
+            return
+        found, keys = legible_page(self.queryset, page)
+        if keys:
+            there = {row.pk for row in found}
+            self.left_out = tuple(key for key in keys if key not in there)
+            self.result_list = Fixed(found)
+
+
+def legible_list(base: type[ChangeList]) -> type[ChangeList]:
+    """That change list, legible."""
+    return type(base.__name__, (LegibleList, base), {})

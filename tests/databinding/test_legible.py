@@ -1,0 +1,123 @@
+"""Rows that SQL has written as Django can't read them, and those beside them."""
+
+from datetime import date
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path
+
+from databinding.legible import Unreadable, legible, row_of
+from databinding.rest import rest_urls
+from tests.databinding.clients import Client, named
+from tests.shapes.bindings import Demultiplexer as Shapes
+from tests.shapes.bindings import PaperBinding
+from tests.shapes.models import Paper
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("tests.databinding.test_rest"),
+]
+
+
+def spoil(*papers):
+    """Give them a day that Python doesn't have."""
+    day = {"sqlite": "2026-13-45", "postgresql": "infinity"}[connection.vendor]
+    keys = [Paper._meta.pk.get_db_prep_value(paper.pk, connection) for paper in papers]
+    with connection.cursor() as cursor:
+        marks = ", ".join(["%s"] * len(keys))
+        cursor.execute(f"UPDATE shapes_paper SET day = %s WHERE id IN ({marks})", [day, *keys])
+
+
+@pytest.fixture
+def papers():
+    """Twelve, in the order of their keys."""
+    made = [Paper.objects.create(amount=number, day=date(2026, 11, 26)) for number in range(12)]
+    return sorted(made, key=lambda paper: paper.pk)
+
+
+def listed(client, address):
+    """The keys of each page of a list."""
+    found = []
+    while address is not None:
+        answer = client.get(address)
+        assert answer.status_code == 200, answer.content
+        found.append([row["pk"] for row in answer.json()["results"]])
+        address = answer.json()["next"]
+    return found
+
+
+def test_the_others_are_read_in_their_order(papers, caplog):
+    """Whichever can't be read is left out, and the log says which, and by which field."""
+    spoil(papers[3], papers[4], papers[11])
+    wanted = [paper.pk for paper in reversed(papers)]
+    assert [row.pk for row in legible(Paper.objects.all(), wanted)] == [
+        paper.pk for paper in reversed(papers) if paper not in (papers[3], papers[4], papers[11])
+    ]
+    assert len(caplog.records) == 3
+    assert f"shapes.Paper: row {papers[3].pk!r} can't be read: day." in caplog.text
+
+
+def test_all_of_them_take_one_query_where_none_is_spoilt(papers):
+    """Nothing is asked twice where there is nothing to look for."""
+    with CaptureQueriesContext(connection) as queries:
+        assert len(legible(Paper.objects.all(), [paper.pk for paper in papers])) == 12
+    assert len(queries) == 1
+
+
+def test_a_transaction_goes_on(papers):
+    """What can't be read is no end of a transaction that meets it."""
+    spoil(papers[0])
+    with transaction.atomic():
+        with pytest.raises(Unreadable):
+            row_of(Paper.objects.all(), papers[0].pk)
+        Paper.objects.filter(pk=papers[1].pk).update(amount=99)
+    assert row_of(Paper.objects.all(), papers[1].pk).amount == 99
+
+
+@pytest.mark.parametrize("limit", [1, 5, 100])
+@pytest.mark.parametrize("spoilt", [[0], [5, 6, 7], [11], [0, 1, 2, 3, 10, 11], [*range(12)]])
+def test_a_list_leaves_out_what_cannot_be_read(client, papers, limit, spoilt):
+    """All others are in its pages, each once, wherever the spoilt ones are among them."""
+    spoil(*(papers[at] for at in spoilt))
+    found = listed(client, f"/shapes/1/paper/?limit={limit}")
+    fine = [str(paper.pk) for at, paper in enumerate(papers) if at not in spoilt]
+    assert [pk for page in found for pk in page] == fine
+    assert all(len(page) == limit for page in found[:-1])
+
+
+def test_a_row_says_at_its_address_that_it_cannot_be_read(client, papers):
+    """It isn't shown, changed or deleted; whoever can't see it isn't told of it; others are."""
+    spoil(papers[0])
+    address = f"/shapes/1/paper/{papers[0].pk}/"
+    for ask in (client.get, client.delete, client.patch):
+        answer = ask(address, content_type="application/json", data={"amount": "1.00"})
+        assert (answer.status_code, answer.json()) == (
+            422,
+            {"detail": "The database holds something in this row that can't be read."},
+        )
+    assert client.get(f"/shapes/1/paper/{papers[1].pk}/").status_code == 200
+    assert Paper.objects.count() == 12
+
+
+def test_who_may_not_see_it_is_not_told_that_it_is_there(client, papers, settings):
+    """To somebody in other groups it is as if it weren't there."""
+    elsewhere = named({"paper": PaperBinding.consumer}, ["others"])
+    urls = [path("own/", include(rest_urls(elsewhere)))]
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": urls})
+    spoil(papers[0])
+    for paper in papers[:2]:
+        assert client.get(f"/own/paper/{paper.pk}/").status_code == 404
+
+
+async def test_a_websocket_is_told_the_same(papers):
+    """A list leaves it out, and whoever asks for it is told what it is about."""
+    await sync_to_async(spoil)(papers[0])
+    async with Client(Shapes) as client:
+        found = (await client.ask("paper", "list"))["data"]
+        assert [one["pk"] for one in found] == [str(paper.pk) for paper in papers[1:]]
+        for action, more in (("retrieve", {}), ("update", {"data": {"amount": "1.00"}})):
+            reply = await client.ask("paper", action, pk=str(papers[0].pk), **more)
+            assert reply["response_status"] == 422
+            assert "can't be read" in reply["errors"][0]
