@@ -170,16 +170,39 @@ class Reader:
         """Have personal forms asked on behalf of users as they are in this state.
 
         A handful of queries for all of them. Returns those whose users have other rights than when
-        all their rows were read: they have to be read anew.
+        all their rows were read: they have to be read anew. Raises what asking for users does.
         """
-        stale: set[Form] = set()
         personal = {
             form for form in forms if form.personal and self._represented.get(form) is not form
         }
         if not personal:
-            return stale
+            return set()
+        found, rights = self._users_of(personal)
+        stale = set()
         for form in personal:
             self._represented[form] = form
+            user = found.get(form)
+            if not form.represent(user, "" if user is None else rights.get(key_of(user), "")):
+                stale.add(form)
+        return stale
+
+    def represented(self, forms: Collection[Form]) -> tuple[set[Form], set[Form]]:
+        """Those of these forms that may be read now, and those of them that are to be read anew.
+
+        Where users can't be asked for, personal forms stay as they were, and are owed.
+        """
+        try:
+            return set(forms), self.represent(forms)
+        except Exception as error:
+            self.raise_if_away(error)
+            logger.exception("Whose rows are whose can't be told.")
+            personal = {form for form in forms if form.personal}
+            for form in personal:
+                self.owe(form, None)
+            return set(forms) - personal, set()
+
+    def _users_of(self, personal: Collection[Form]) -> tuple[dict[Form, Any], dict[Any, str]]:
+        """By form on whose behalf it is asked, if anybody has its key; and their rights."""
         found: dict[Form, Any] = {}
         left = {form: form.candidates() for form in personal}
         # Mostly who was asked for last will do again; of the others there may be thousands.
@@ -194,12 +217,7 @@ class Reader:
                     del left[form]
             if not left:
                 break
-        rights = self._guarded(lambda: rights_of(found.values()))
-        for form in personal:
-            user = found.get(form)
-            if not form.represent(user, "" if user is None else rights.get(key_of(user), "")):
-                stale.add(form)
-        return stale
+        return found, self._guarded(lambda: rights_of(found.values()))
 
     def _with_key(self, form: Form, users: Iterable[Any]) -> Any:
         """The first of these users who has the form's key; None: none of them has."""

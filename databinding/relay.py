@@ -431,7 +431,10 @@ class _Life:
             if job.wants is not None:
                 form, groups, limit = job.wants
                 wants.setdefault(form, set()).update(names_of(form.binding, groups, limit))
-        this.meet(wants)
+        try:
+            this.meet(wants)
+        except Exception as error:
+            this.reader.raise_if_away(error)  # As below.
         for form, names in wants.items():
             try:
                 this.load(form, names)
@@ -506,11 +509,13 @@ class _Life:
             texts = named[binding] | retrying.get(form, set())
             if texts or form == refresh:
                 touched[form] = texts
-        stale = reader.represent(touched)
+        readable, stale = reader.represented(touched)
         for form, texts in touched.items():
             if form in stale or form.vacant:
                 texts.add(None)
         for form, texts in touched.items():
+            if form not in readable:
+                continue
             if form.personal and form.user is None:
                 continue  # Until somebody has the key again it stays as it was, for nobody.
             began = time.monotonic()

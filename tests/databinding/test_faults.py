@@ -19,10 +19,17 @@ from databinding.form import Form
 from databinding.relay import _Life, relay_for, stop_relays
 from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named
 from tests.databinding.programs import other_program
+from tests.databinding.users import user_named
 from tests.servers import shell
 from tests.shapes.bindings import Demultiplexer as Shapes
-from tests.shapes.bindings import LatestBinding, MessageBinding, NamedBinding, PaperBinding
-from tests.shapes.models import Message, Named, Paper, Room
+from tests.shapes.bindings import (
+    LatestBinding,
+    MessageBinding,
+    NamedBinding,
+    NoteBinding,
+    PaperBinding,
+)
+from tests.shapes.models import Message, Named, Note, Paper, Room
 from tests.talk.bindings import Demultiplexer as Talk
 from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
@@ -197,6 +204,28 @@ async def test_a_journal_that_cannot_be_pruned_is_read_all_the_same(database):
                     await client.until("intval", {row.pk: {"name": "a", "value": value}})
             finally:
                 await in_database(sql)(back)
+
+
+async def test_accounts_that_cannot_be_read_stop_no_other_binding(database):
+    """Where users' table can't be read, rows of nobody's own are live; users' own catch up."""
+    user = await user_named("ana")
+    note = await in_database(Note.objects.create)(owner=user, text="a")
+    row = await in_database(IntegerValue.objects.create)(name="a")
+    Mixed = named({"intval": IntegerValueBinding, "note": NoteBinding}, ["intval-updates", "notes"])
+    async with Client(Mixed, user=user) as client, Client(Mixed) as other:
+        await client.subscribe("note")
+        await client.subscribe("intval")
+        await in_database(sql)("ALTER TABLE auth_user RENAME TO auth_away")
+        try:
+            await in_database(Note.objects.update)(text="b")
+            await in_database(IntegerValue.objects.update)(value=1)
+            await client.until("intval", {row.pk: {"name": "a", "value": 1}})
+            await other.subscribe("intval")
+            assert client.rows["note"][note.pk]["text"] == "a"
+        finally:
+            await in_database(sql)("ALTER TABLE auth_away RENAME TO auth_user")
+        while client.rows["note"][note.pk]["text"] != "b":
+            await client.receive()
 
 
 @pytest.mark.parametrize("error", [OperationalError("no such column: x"), RuntimeError("bug")])
