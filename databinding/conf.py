@@ -73,8 +73,9 @@ DEFAULTS: Final[dict[str, Any]] = {
     "MAX_WINDOW": 64,
     # Rows that one "list" answers at most.
     "LIST_LIMIT": 1_000,
-    # Texts are written to the sockets of servers that we know, past ASGI's ``send``.
-    "DIRECT_WRITES": True,
+    # Texts are written to the sockets of servers that we know past ASGI's ``send``, and
+    # acknowledgements taken past its ``receive``.
+    "PAST_ASGI": True,
     # Seconds for which a classic client may leave a frame unread before it is closed with 1013.
     "SEND_TIMEOUT": 60.0,
     # Origins allowed besides the host's own and ALLOWED_HOSTS, as "https://example.com".

@@ -19,7 +19,7 @@ from channels.sessions import InstanceSessionWrapper
 
 from databinding.conf import settings
 from databinding.protocol import CloseCode
-from databinding.servers import text_frame, wire_of
+from databinding.servers import Taker, text_frame, wire_of
 from databinding.tally import HubTally
 
 logger = logging.getLogger("databinding")
@@ -64,7 +64,7 @@ class Connection:
 
     def __init__(self, send: Send, tally: HubTally) -> None:
         self._send = _servers_own(send)
-        self._wire = wire_of(self._send) if settings.DIRECT_WRITES else None
+        self._wire = wire_of(self._send) if settings.PAST_ASGI else None
         self._tally = tally
         self._loop = asyncio.get_running_loop()
         #: A frame is on its way and the client doesn't read.
@@ -106,6 +106,11 @@ class Connection:
         if any(subscription.classic for subscription in self.subscriptions):
             self._give_up_after(settings.SEND_TIMEOUT, self._task)
 
+    def tap(self, receive: Any, take: Taker) -> None:
+        """Show what comes to `take` first, where that can be done (`databinding.servers`)."""
+        if self._wire is not None:
+            self._wire.tap(receive, take)
+
     async def reply(self, text: str) -> None:
         """Send a frame as soon as the client reads; returns early while the line is short."""
         self.send_soon(text)
@@ -137,6 +142,8 @@ class Connection:
         self.blocked = False
         self._replies.clear()
         self._make_room()
+        if self._wire is not None:
+            self._wire.untap()
         if self._task is not None:
             self._task.cancel()
 

@@ -132,6 +132,16 @@ def acknowledged(text: str) -> tuple[str, int] | None:
     return _acknowledged(text) if len(text) < _ACK_LENGTH and '"ack"' in text else None
 
 
+def acknowledged_by(data: bytes) -> tuple[str, int] | None:
+    """The same of a frame's bytes."""
+    if len(data) < _ACK_LENGTH:
+        try:
+            return acknowledged(str(data, "utf-8"))
+        except UnicodeDecodeError:
+            pass  # The server says so.
+    return None
+
+
 _ACK_LENGTH = 200
 
 

@@ -1,18 +1,26 @@
-"""Past ASGI: texts written to connections' sockets as the frames that many of them share.
+"""Past ASGI: what goes to and comes from very many connections all the time.
 
 ASGI's ``send`` is handed a text, of which the server makes a frame anew for each connection: on
 uvicorn that is a third of what a delivery costs, on daphne three quarters. Where a connection's
 server is known, the frame is made once (`text_frame`) and its bytes are given to the transport.
 
+ASGI's ``receive`` is given a text by way of a queue and a task that is woken, and uvicorn stops
+watching the socket meanwhile: of an acknowledgement that is more than half. Where the server is
+known, what comes is shown to the library first (`Wire.tap`).
+
 Nothing but texts goes this way, and none does where anything is out of the ordinary: a middleware
-that wraps ``send``, a connection that compresses, is closing or isn't read from, a server, or a
-version of one, that has other attributes than those that are relied on. ``send`` is for these.
+that wraps ``send`` or ``receive``, a connection that compresses, is closing or isn't read from, a
+server, or a version of one, that has other attributes than those that are relied on. ``send`` and
+``receive`` are for these.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
+import time
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, Protocol
 
@@ -28,11 +36,24 @@ def text_frame(text: str) -> bytes:
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
 
 
+#: Is shown the bytes of a text message; True: there is nothing else to be done about it.
+Taker = Callable[[bytes], bool]
+
+
 class Wire(Protocol):
     """A connection's transport."""
 
     def write(self, frame: bytes) -> bool:
         """Write a frame after all that was sent before; False: not now, and nothing was done."""
+
+    def tap(self, receive: Any, take: Taker) -> None:
+        """Show what comes to `take` before ASGI's `receive` is given it, if that is the server's.
+
+        Not all that comes need be shown. What is taken isn't received.
+        """
+
+    def untap(self) -> None:
+        """Show it nothing more."""
 
 
 def wire_of(send: Any) -> Wire | None:
@@ -83,6 +104,27 @@ class _Uvicorn:
             return False
         self._transport.write(frame)
         return True
+
+    def tap(self, receive: Any, take: Taker) -> None:
+        protocol: Any = self._protocol
+        handle = getattr(protocol, "handle_text", None)
+        if (
+            handle is None
+            or not isinstance(receive, MethodType)
+            or receive.__func__ is not getattr(type(protocol), "receive", None)
+            or receive.__self__ is not self._protocol
+        ):
+            return
+
+        # What comes in parts is put together later, and isn't shown.
+        def handle_text(event: Any) -> None:
+            if not event.fin or protocol.close_sent or not take(event.data):
+                handle(event)
+
+        protocol.handle_text = handle_text
+
+    def untap(self) -> None:
+        self._protocol.__dict__.pop("handle_text", None)
 
 
 class _Daphne:
@@ -144,6 +186,29 @@ class _Daphne:
                 frame = frame[written:]
         transport.write(frame)
         return True
+
+    def tap(self, receive: Any, take: Taker) -> None:
+        protocol: Any = self._protocol
+        handle = getattr(protocol, "onMessage", None)
+        if (
+            handle is None
+            or not isinstance(receive, MethodType)
+            or receive.__func__ is not asyncio.Queue.get
+            or receive.__self__ is not getattr(protocol, "application_queue", None)
+        ):
+            return
+
+        def on_message(payload: bytes, binary: bool) -> None:
+            if binary or protocol.muted or not take(payload):
+                handle(payload, binary)
+            else:
+                # Whoever is heard of needn't be pinged.
+                protocol.last_ping = time.time()
+
+        protocol.onMessage = on_message
+
+    def untap(self) -> None:
+        self._protocol.__dict__.pop("onMessage", None)
 
 
 def _has(thing: Any, path: str) -> bool:

@@ -70,6 +70,7 @@ class Session:
         consumers: Mapping[str, Any],
         groups: frozenset[str],
         scope: Any,
+        receive: Any,
         send: Any,
         regroup: Callable[[Scope], Awaitable[frozenset[str]]],
     ) -> None:
@@ -88,6 +89,7 @@ class Session:
         self._introduction: Introduction | None = None
         self._regroup = regroup
         self.basis = Basis()
+        self._asgi_receive = receive
         self._asgi_send = send
         self._opened = time.monotonic()
         self._pace = TokenBucket(settings.FRAME_RATE, settings.FRAME_BURST, self._opened)
@@ -120,6 +122,7 @@ class Session:
         # Before the handshake ends: what changes after it is seen.
         await self._join_classic()
         await self._asgi_send(acceptance(self.scope))
+        self.connection.tap(self._asgi_receive, self._take_ack)
         self.hub.open(self.connection)
         self.hub.vigil.add(self)
         for door in self.doors.values():
@@ -148,11 +151,8 @@ class Session:
         if text is None:
             data: bytes = message.get("bytes") or b""
             text = data.decode("utf-8", errors="replace")
-        ack = protocol.acknowledged(text)
-        if ack is not None:
-            door = self.doors.get(ack[0])
-            if isinstance(door, Door) and door.acknowledged(ack[1]):
-                return  # What we sent has paid for it.
+        if self._acknowledged(protocol.acknowledged(text)):
+            return  # What we sent has paid for it.
         if len(text) > settings.MAX_FRAME:
             raise Closed(CloseCode.TOO_BIG)
         fair = self._pace.take(cost(len(text)), time.monotonic())
@@ -168,6 +168,16 @@ class Session:
             await self._take(text, fair)
         except FrameError as error:
             await self.connection.reply(protocol.error_reply(error))
+
+    def _take_ack(self, data: bytes) -> bool:
+        """One frame of the client, if it acknowledges what is on its way: past `received`."""
+        return self._acknowledged(protocol.acknowledged_by(data))
+
+    def _acknowledged(self, ack: tuple[str, int] | None) -> bool:
+        if ack is None:
+            return False
+        door = self.doors.get(ack[0])
+        return isinstance(door, Door) and door.acknowledged(ack[1])
 
     async def _take(self, text: str, fair: bool) -> None:
         """A frame that came, fairly or too fast. Raises `FrameError`, or `Closed`."""

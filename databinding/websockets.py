@@ -157,7 +157,8 @@ class WebSocketDemultiplexer(AsyncConsumer):
             await _turn_away(scope, send, FrameError(429, str(crowded)), CloseCode.TOO_FAST)
 
     async def _visit(self, receive: Any, send: Any) -> None:
-        session = Session(self.consumers, await self.groups(), self.scope, send, self._regroup)
+        groups = await self.groups()
+        session = Session(self.consumers, groups, self.scope, receive, send, self._regroup)
         try:
             await session.open()
             number = 0

@@ -276,7 +276,7 @@ async def test_a_consumer_lives_as_long_as_the_connection():
 async def test_what_is_no_consumer_is_refused():
     """An entry of `consumers` that can carry nothing is named."""
     with pytest.raises(ImproperlyConfigured, match=r"consumers\['s'\] must be a binding or"):
-        Session({"s": IntegerValue}, frozenset(), {}, None, None)
+        Session({"s": IntegerValue}, frozenset(), {}, None, None, None)
 
 
 def test_what_is_no_consumer_is_refused_where_it_is_declared():

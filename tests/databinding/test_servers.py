@@ -77,6 +77,40 @@ def test_texts_arrive_in_their_order(server):
         assert json.loads(client.recv(PATIENCE))["written"] == list(range(20))
 
 
+def taken_and_received(client):
+    client.send("said")
+    return json.loads(client.recv(PATIENCE))
+
+
+def test_what_is_taken_is_not_received(server):
+    """Texts that somebody takes past `receive` are gone; others are received, in their order."""
+    kind, server = server
+    with connect(server.websocket_url, compression=None) as client:
+        assert taken_and_received(client) == [[], []]  # By now it is tapped.
+        client.send("take 1")
+        client.send(b"take bytes")
+        client.send(["take", " in parts"])
+        client.send("take 2")
+        taken, received = taken_and_received(client)
+        if kind == "uvicorn":
+            # Parts are put together afterwards.
+            assert (taken, received) == (["take 1", "take 2"], [None, "take in parts"])
+        else:
+            assert (taken, received) == (["take 1", "take in parts", "take 2"], [None])
+        client.send("untap")
+        taken_and_received(client)
+        client.send("take 3")
+        assert "take 3" in taken_and_received(client)[1]
+
+
+def test_a_receive_of_somebody_else_is_given_everything(server):
+    """Whoever wraps `receive` sees every frame."""
+    _, server = server
+    with connect(server.websocket_url.rstrip("/") + "/wrapped", compression=None) as client:
+        client.send("take 1")
+        assert taken_and_received(client) == [[], ["take 1"]]
+
+
 def test_who_closes_is_written_nothing(server):
     """After its goodbye a connection is written nothing more, and the next is served."""
     _, server = server
@@ -95,7 +129,7 @@ def test_who_closes_is_written_nothing(server):
 
 
 def test_a_setting_turns_it_off(server):
-    """With DIRECT_WRITES off every text is handed to `send`."""
+    """With PAST_ASGI off every text is handed to `send`, and received."""
     _, server = server
     with connect(server.websocket_url, compression=None) as client:
         for setting in (True, False):

@@ -3,8 +3,12 @@
 A client asks by ``{"ways": ["wire", "send", …], "sizes": […]}``. It gets a text for each, which
 begins with its number, and then ``{"wire", "written"}``: the class of the way past ASGI (None:
 there is none), and which texts went past.
+
+Texts that begin with "take" are taken past ASGI's ``receive``, where that can be done; by "said"
+a client asks for them. With "/wrapped" as path the application is given a ``receive`` of its own.
 """
 
+import functools
 import json
 
 from django.test import override_settings
@@ -23,16 +27,36 @@ async def application(scope, receive, send):
         await send({"type": "http.response.body", "body": json.dumps(after_close).encode()})
         return
     assert scope["type"] == "websocket"
+    if scope["path"] == "/wrapped":
+        receive = functools.partial(receive)
     await receive()
     await send({"type": "websocket.accept"})
     wire = wire_of(send)
+    taken, received = [], []
+    if wire is not None:
+        wire.tap(receive, functools.partial(take, taken))
     while (message := await receive())["type"] == "websocket.receive":
-        await answer(json.loads(message["text"]), send, wire)
+        text = message.get("text")
+        if text is None or text.startswith("take"):
+            received.append(text)
+        elif text == "untap":
+            wire.untap()
+        elif text == "said":
+            await send({"type": "websocket.send", "text": json.dumps([taken, received])})
+        else:
+            await answer(json.loads(text), send, wire)
+
+
+def take(taken, data):
+    if data.startswith(b"take"):
+        taken.append(bytes(data).decode())
+        return True
+    return False
 
 
 async def answer(asked, send, wire):
     if "setting" in asked:
-        with override_settings(DATABINDING={"DIRECT_WRITES": asked["setting"]}):
+        with override_settings(DATABINDING={"PAST_ASGI": asked["setting"]}):
             direct = Connection(send, HubTally())._wire is not None
         await send({"type": "websocket.send", "text": json.dumps(direct)})
         return
