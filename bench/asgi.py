@@ -34,8 +34,7 @@ async def application(scope, receive, send):
     if not path.startswith("/bench/"):
         await dashboard(scope, receive, send)
     elif scope["type"] == "websocket":
-        served = peers.bare if path == "/bench/bare/" else peers.channels
-        await served(scope, receive, send)
+        await peers.peer(scope, receive, send)
     else:
         asked = {name: found[0] for name, found in parse_qs(scope["query_string"].decode()).items()}
         answer = await (run if path == "/bench/run" else write)(**asked)

@@ -19,5 +19,5 @@ class Demultiplexer(WebSocketDemultiplexer):
     # The frames of all that are measured name one stream.
     consumers = {"intval": BoundValueBinding.consumer}
 
-    def connection_groups(self):
+    async def connection_groups(self):
         return ["bound"]

@@ -10,7 +10,7 @@
 
 import asyncio
 
-from channels.auth import AuthMiddlewareStack
+import channels.auth
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.routing import URLRouter
@@ -18,6 +18,7 @@ from django.urls import path
 from djangochannelsrestframework.consumers import AsyncAPIConsumer
 from djangochannelsrestframework.observer import model_observer
 
+import databinding.auth
 from bench.bindings import Demultiplexer
 from bench.frames import frame
 from bench.models import ObservedValue
@@ -78,12 +79,20 @@ class Bare:
 
 
 bare = Bare()
-channels = AuthMiddlewareStack(
+ours = databinding.auth.AuthMiddlewareStack(
+    URLRouter([path("bench/ours/", Demultiplexer.as_asgi())])
+)
+idiomatic = channels.auth.AuthMiddlewareStack(
     URLRouter(
         [
-            path("bench/ours/", Demultiplexer.as_asgi()),
             path("bench/channels/", Consumer.as_asgi()),
             path("bench/dcrf/", Observer.as_asgi()),
         ]
     )
 )
+BY_PATH = {"/bench/bare/": bare, "/bench/ours/": ours}
+
+
+async def peer(scope, receive, send):
+    """The one that the path names."""
+    await BY_PATH.get(scope["path"], idiomatic)(scope, receive, send)

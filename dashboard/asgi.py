@@ -11,9 +11,10 @@ import gc
 import os
 import sys
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
+
+from databinding.auth import AuthMiddlewareStack
 
 gc.disable()  # until all is there: see the end
 

@@ -31,7 +31,7 @@ class Demultiplexer(WebSocketDemultiplexer):
         "textval": TextValueBinding.consumer,
     }
 
-    def connection_groups(self):
+    async def connection_groups(self):
         groups = ["intval-updates", "floatval-updates", "boolval-updates", "textval-updates"]
         # Not to clients of old, to whom it would come unasked.
         offered = self.scope.get("subprotocols", ["databinding"])

@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     User = AbstractBaseUser | AnonymousUser
 
 
-def users_of(scopes: Sequence[Mapping[str, Any]]) -> list[User | Exception]:
+def users_of(scopes: Sequence[Mapping[str, Any]], *, fill: bool = False) -> list[User | Exception]:
     """Who these connections are now: by their sessions, or as some other middleware said.
 
-    Of whom that can't be told, by the fault of a backend of the project's: what it raised.
+    Of whom that can't be told, by the fault of a backend of the project's: what it raised. With
+    `fill` the scopes' sessions hold what is stored of them from now on, without asking again.
     """
     stored = _stored([_session_key(scope) for scope in scopes])
+    if fill:
+        for scope in scopes:
+            _fill(scope["session"], stored)
     claims = [_claim(scope, stored) for scope in scopes]
     by_backend: dict[str | None, set[Hashable]] = defaultdict(set)
     for claim in claims:
@@ -121,6 +125,15 @@ def _stored(keys: Iterable[str | None]) -> dict[str | None, Mapping[str, Any]]:
         rows = sessions.filter(session_key__in=some, expire_date__gt=timezone.now())
         found.update((row.session_key, reader.decode(row.session_data)) for row in rows)
     return found
+
+
+def _fill(session: Any, stored: Mapping[str | None, Mapping[str, Any]]) -> None:
+    """As the session's own `load` would."""
+    data = stored.get(session.session_key)
+    if not data:
+        # It isn't there, or not any more: whoever stores something begins another.
+        session._session_key = None
+    session._session_cache = dict(data or {})
 
 
 def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Hashable, Any]:

@@ -120,8 +120,9 @@ class WebSocketDemultiplexer(AsyncConsumer):
     def connection_groups(self) -> Iterable[str] | Awaitable[Iterable[str]]:
         """The groups that this connection is in. The server says so, never the client.
 
-        `scope` is set. May be async, and may take the route's keyword arguments. A sync one
-        runs in a thread. A `Throttled` turns the client away for a while.
+        `scope` is set. May take the route's keyword arguments. A sync one runs in a thread, and
+        may ask the database; one that asks nothing is better async, and has no thread to wait for.
+        A `Throttled` turns the client away for a while.
         """
         return []
 

@@ -52,5 +52,5 @@ class LiveAdminDemultiplexer(WebSocketDemultiplexer):
 
     consumers = Streams(presence=PresenceConsumer)
 
-    def connection_groups(self) -> list[str]:
+    async def connection_groups(self) -> list[str]:
         return [GROUP]

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async as in_database
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.core.cache import cache
@@ -17,6 +16,7 @@ from chat.consumers import Demultiplexer
 from chat.jobs import remove_expired_presence
 from chat.models import Message, Presence, Room
 from dashboard.routing import websocket_urlpatterns
+from databinding.auth import AuthMiddlewareStack
 from tests.databinding.clients import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import shutil
+import threading
 
 import pytest
 from django.db import OperationalError, connection, connections
 
 from databinding import threads
-from databinding.threads import close_connections, in_database
+from databinding.threads import Together, close_connections, in_database
 from values.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,8 +29,7 @@ async def asked():
 def one_thread(settings, monkeypatch):
     """Every request is the same thread's."""
     close_connections()
-    monkeypatch.setattr(threads, "_pool", None)
-    monkeypatch.setattr(threads, "_size", 0)
+    monkeypatch.setattr(threads, "_asking", None)
     settings.DATABINDING = {"DATABASE_THREADS": 1, "DATABASE_KEEP": 60}
     yield settings
     close_connections()
@@ -103,3 +103,57 @@ async def test_a_file_that_was_replaced_is_opened_anew(one_thread, tmp_path):
     finally:
         close_connections()
         shutil.move(old, file)
+
+
+async def gathered(together, questions):
+    return await asyncio.gather(*map(together, questions), return_exceptions=True)
+
+
+async def test_questions_that_wait_are_answered_together():
+    """Each gets its own answer; those that come meanwhile are the next call's."""
+    calls = []
+
+    def answer(asked):
+        calls.append(len(asked))
+        return [2 * one for one in asked]
+
+    together = Together(answer)
+    assert await gathered(together, range(1200)) == [2 * one for one in range(1200)]
+    assert calls == [500, 500, 200]
+    assert await together(7) == 14
+    assert calls[3:] == [1]
+
+
+async def test_a_call_that_fails_is_who_asked():
+    """What it raises everybody gets whom it was to answer, and the next call is another."""
+
+    def answer(asked):
+        if "bad" in asked:
+            raise ValueError("bad")
+        return asked
+
+    together = Together(answer)
+    assert [type(one) for one in await gathered(together, ["good", "bad"])] == [ValueError] * 2
+    assert await gathered(together, ["good", "fine"]) == ["good", "fine"]
+
+
+async def test_a_call_that_takes_long_holds_up_nobody_else():
+    """Who asks while another's answer is waited for is answered before it."""
+    asking, go_on = threading.Event(), threading.Event()
+
+    def answer(asked):
+        if "slow" in asked:
+            asking.set()
+            assert go_on.wait(10)
+        return asked
+
+    together = Together(answer)
+    slow = asyncio.create_task(together("slow"))
+    gone = asyncio.create_task(together("gone"))
+    await asyncio.to_thread(asking.wait, 10)
+    gone.cancel()
+    assert await together("quick") == "quick"
+    assert not slow.done()
+    go_on.set()
+    assert await slow == "slow"
+    assert gone.cancelled()
