@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +19,7 @@ from django.db.models import ForeignObject, Model, Prefetch, Q, QuerySet
 
 from databinding.bearers import is_account, key_of, said_of
 from databinding.binding import Binding
+from databinding.fingerprints import fingerprint
 
 #: What `databinding.bearers.key_of` says of a user; None: nobody that is known.
 UserKey = Hashable
@@ -206,7 +207,10 @@ class Form:
         return self._readable
 
     def digest(self) -> str:
-        """What determines a fragment, as a short hash: a cursor of another form is void."""
+        """What determines a fragment, as a short hash: a cursor of another form is void.
+
+        So is one of a former version of the project, whose code made something else of the rows.
+        """
         binding = self.binding
         described = (
             repr(binding.serializer_class())
@@ -216,8 +220,33 @@ class Form:
         described = " ".join((described, *binding.extra_names(), *binding.order_by))
         if self.personal:
             described += f" {self.key} {sorted(self.readable() or ())}"
+        described += f" {_version(binding)}"
         text = f"{binding.__module__}.{binding.__qualname__} {binding.label()} {described}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+#: Of each binding's code, which doesn't change while a process lives.
+_versions: dict[type[Binding], str] = {}
+
+
+def _version(binding: type[Binding]) -> str:
+    """Of the code that says which rows a binding has, and what is sent of them."""
+    if binding not in _versions:
+        model = binding.model
+        classes = [binding, model, type(model._default_manager)]
+        if binding.serializer_class is not None:
+            classes += _serializing(binding.serializer_class())
+        _versions[binding] = fingerprint(classes)
+    return _versions[binding]
+
+
+def _serializing(field: Any) -> Iterator[type]:
+    """The classes of a serializer, its fields and theirs."""
+    yield type(field)
+    inner = [*getattr(field, "fields", {}).values(), getattr(field, "child", None)]
+    for one in inner:
+        if one is not None:
+            yield from _serializing(one)
 
 
 def nobody() -> Any:

@@ -1,6 +1,9 @@
 """What a binding declares, and what becomes of it."""
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -8,7 +11,7 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Prefetch
-from rest_framework.serializers import ModelSerializer
+from rest_framework.serializers import IntegerField, ModelSerializer
 
 from databinding.binding import Binding, aliases, bindings_of, registry
 from databinding.form import Form
@@ -252,6 +255,72 @@ def test_the_form_changes_with_what_is_sent(monkeypatch):
     assert Form(IntegerValueBinding).digest() != before
     monkeypatch.setattr(IntegerValueBinding, "fields", ["value", "name"])
     assert Form(IntegerValueBinding).digest() == before
+
+
+def test_the_form_changes_with_the_code_that_makes_what_is_sent():
+    """Another method of a binding, its serializer or a field of that is another form."""
+
+    def digest(body, serializer=None):
+        made = {"model": Named, "fields": ["value"], "group_names": lambda row: ["named"]}
+        if serializer is not None:
+            made |= {"fields": None, "serializer_class": serializer}
+        return Form(type("Made", (Binding,), {**made, "serialize_data": body})).digest()
+
+    def serializer(scale):
+        class Scaled(IntegerField):
+            if scale == 1:
+
+                def to_representation(self, value):
+                    return value
+            else:
+
+                def to_representation(self, value):
+                    return scale * value
+
+        class Made(ModelSerializer):
+            value = Scaled()
+
+            class Meta:
+                model = Named
+                fields = ["value"]
+
+        return Made
+
+    one = digest(lambda self, row: {"value": row.value})
+    assert digest(lambda self, row: {"value": row.value}) == one
+    assert digest(lambda self, row: {"value": row.value + 1}) != one
+    assert digest(lambda self, row: {"value": row.code}) != one
+    assert digest(lambda self, row: {"value": row.value in {"a", "b"}}) != one
+    whole = Binding.serialize_data
+    assert digest(whole, serializer(1)) == digest(whole, serializer(1))
+    assert digest(whole, serializer(1)) != digest(whole, serializer(2))
+
+
+def test_the_form_is_the_same_in_every_process():
+    """What Python orders by chance makes no difference."""
+    code = """
+import django
+django.setup()
+from databinding.fingerprints import fingerprint
+from databinding.form import Form
+from tests.shapes.bindings import MemberBinding
+class Chosen:
+    def __contains__(self, key):
+        return key in {"a", "b", "c", "d", "e"}
+print(fingerprint([Chosen]), Form(MemberBinding).digest())
+"""
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2", "3")
+    ]
+    said = {program.communicate(timeout=60)[0] for program in programs}
+    assert len(said) == 1
+    assert Form(MemberBinding).digest() in said.pop()
 
 
 def test_the_form_of_a_serializer_and_of_members(monkeypatch):

@@ -10,13 +10,15 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.test import override_settings
 
+from databinding import form
 from databinding.conf import settings as conf
 from databinding.hub import Hub
 from databinding.journal import open_journal
-from databinding.relay import relay_for
+from databinding.relay import relay_for, stop_relays
 from tests.databinding.clients import Client
 from tests.databinding.programs import other_program
 from tests.shapes.bindings import Demultiplexer as Shapes
+from tests.shapes.bindings import NamedBinding
 from tests.shapes.models import Message, Named, Room
 from tests.talk.bindings import Demultiplexer
 from tests.talk.models import IntegerValue
@@ -261,6 +263,23 @@ async def test_resume_brings_exactly_what_was_missed():
     async with Client(Demultiplexer) as client:
         assert await client.subscribe("intval", cursor=again) is True
         assert client.frames[-1]["payload"]["events"] == []
+
+
+async def test_a_new_version_of_a_binding_honours_no_cursor_of_the_old_one(monkeypatch):
+    """A page that outlives a deployment shows its rows as the new code makes them."""
+    await in_database(Named.objects.create)(code="a", value=1)
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        held, cursor = client.rows["named"], client.cursors["named"]
+    await asyncio.to_thread(stop_relays)
+    form._versions.clear()
+    monkeypatch.setattr(NamedBinding, "serialize_data", lambda self, row: {"value": 2 * row.value})
+    async with Client(Shapes) as client:
+        client.copies["named"].rows = held
+        await client.subscribe("named", cursor=cursor)
+        assert client.rows["named"] == {"a": {"value": 2}}
+    monkeypatch.undo()
+    form._versions.clear()
 
 
 async def test_resume_names_no_strangers():
