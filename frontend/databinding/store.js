@@ -46,6 +46,11 @@ export class Store {
     this.#chunks = null;
   }
 
+  /** Whether no frame was lost on us since the last snapshot. */
+  get whole() {
+    return !this.#hole;
+  }
+
   /** A frame could not be read. */
   miss() {
     this.#hole = true;

@@ -63,6 +63,8 @@ export class Stream extends Emitter {
   #backoff;
   /** @type {any} */
   #timer = null;
+  /** They will be asked for anew in a while. */
+  #healing = false;
   /** The next frame brings what a resumed subscription missed. */
   #resuming = false;
   /** Counts the subscriptions asked for: of each but the latest, the reply doesn't matter any more. */
@@ -247,6 +249,7 @@ export class Stream extends Emitter {
   /** @internal The connection was lost. */
   disconnected() {
     this.#link.platform.clearTimeout(this.#timer);
+    this.#healing = false;
     this.#pacer.reset();
     if (this.state !== "refused" && this.state !== "closed") this.#set("idle", null);
   }
@@ -262,7 +265,10 @@ export class Stream extends Emitter {
    */
   receive({ payload, cursor }) {
     const { action } = payload;
-    if (action === "snapshot" || action === "batch") return this.#apply(payload, cursor);
+    if (action === "snapshot" || action === "batch") {
+      // Before ours is granted they are of another stream of this name, which was unsubscribed.
+      return this.#granted || this.state === "live" ? this.#apply(payload, cursor) : undefined;
+    }
     if (action === "subscribe" && payload.request_id == null && payload.response_status < 400) return this.#renewed();
     if (action === "unsubscribe" && payload.request_id == null) return this.#ended(new RequestError(payload));
     if (action === "error" || payload.response_status >= 400) return this.fail(new RequestError(payload));
@@ -291,12 +297,13 @@ export class Stream extends Emitter {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#store.miss();
+      this.#heal();
       this.fail(error);
     }
     const resumed = this.#resuming;
     // Listeners of the change find the state already right. A snapshot's frames but the last have an empty cursor.
     if (cursor) this.#resuming = false;
-    if (cursor && this.state === "subscribing") {
+    if (cursor && this.state === "subscribing" && this.#store.whole) {
       this.#backoff.reset();
       this.#set("live", null);
     }
@@ -306,6 +313,17 @@ export class Stream extends Emitter {
       this.emit("named", { pks: change.reset ? [] : payload.events.map((/** @type {{pk: Pk}} */ { pk }) => pk), reset: change.reset });
     if (cursor && this.#granted) this.#moved();
     if (cursor !== undefined) this.#pacer.applied();
+  }
+
+  /** What the rows are can't be told any more: ask for them anew. */
+  #heal() {
+    if (this.state === "live") this.#set("subscribing", null);
+    if (this.#healing || this.state !== "subscribing") return;
+    this.#healing = true;
+    this.#timer = this.#link.platform.setTimeout(() => {
+      this.#healing = false;
+      this.#ask();
+    }, this.#backoff.next());
   }
 
   /** @param {import("./errors.js").DatabindingError} error */
@@ -331,6 +349,7 @@ export class Stream extends Emitter {
   #ended(error) {
     if (this.state === "closed") return;
     this.#link.platform.clearTimeout(this.#timer);
+    this.#healing = false;
     this.#pacer.reset();
     this.#set("refused", error);
     this.#moved(error);

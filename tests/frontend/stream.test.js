@@ -116,6 +116,7 @@ test("a snapshot cut short by a lost connection is forgotten", () => {
   world.socket.end();
   world.pass(1000);
   world.socket.open();
+  world.socket.reply(world.socket.payloads("subscribe")[0].request_id, { action: "subscribe", data: { resumed: false } });
   world.socket.snapshot([[2, B]], "c2");
   assert.deepEqual([...ints.rows.keys()], [2]);
 });
@@ -137,7 +138,7 @@ test("a snapshot that the server breaks off is forgotten, and its frames aren't 
   assert.deepEqual(acks(world).slice(before), [1]);
 });
 
-test("a malformed batch is applied not at all, and its stream begins anew with the next connection", () => {
+test("a malformed batch is applied not at all, and no cursor is good until its stream begins anew", () => {
   const { world, live, ints } = liveWorld([[1, A]]);
   const errors = record(live, "error");
   const bad = [
@@ -159,6 +160,45 @@ test("a malformed batch is applied not at all, and its stream begins anew with t
   assert.equal(ints.cursor, null);
   world.socket.snapshot([], "c10");
   assert.equal(ints.cursor, "c10");
+});
+
+test("after a malformed frame the rows are asked for anew, and until they have come it isn't live", () => {
+  const { world, live, ints } = liveWorld([[1, A]]);
+  live.on("error", () => {});
+  const asked = () => world.socket.payloads("subscribe").length;
+  const before = asked();
+  for (let i = 0; i < 3; i++) world.socket.receive({ stream: "intval", payload: { action: "batch" }, cursor: "c2" });
+  assert.equal(ints.state, "subscribing");
+  world.socket.batch([{ action: "create", pk: 2, data: B }], "c3");
+  assert.equal(ints.state, "subscribing");
+  world.pass(2000);
+  assert.equal(asked(), before + 1);
+  const { request_id, cursor } = world.socket.payloads("subscribe").at(-1);
+  assert.equal(cursor, undefined);
+  world.socket.reply(request_id, { action: "subscribe", data: { resumed: false } });
+  world.socket.snapshot([[3, B]], "c4");
+  assert.equal(ints.state, "live");
+  assert.deepEqual([...ints.rows.keys()], [3]);
+  world.pass(9000);
+  assert.equal(asked(), before + 1);
+});
+
+test("frames of a stream that was unsubscribed aren't those of the next one of its name", async () => {
+  const { world, live, ints } = liveWorld([[1, A]]);
+  const ended = ints.unsubscribe();
+  const other = live.stream("intval", { params: { room: 2 } });
+  world.socket.batch([{ action: "update", pk: 1, data: B }], "c2"); // on its way already
+  assert.equal(other.state, "subscribing");
+  assert.equal(other.rows.size, 0);
+  assert.equal(other.cursor, null);
+  const [left] = world.socket.payloads("unsubscribe");
+  world.socket.reply(left.request_id, { action: "unsubscribe" });
+  await ended;
+  const { request_id } = world.socket.payloads("subscribe").at(-1);
+  world.socket.reply(request_id, { action: "subscribe", data: { resumed: false } });
+  world.socket.snapshot([[2, B]], "c3");
+  assert.equal(other.state, "live");
+  assert.deepEqual([...other.rows.keys()], [2]);
 });
 
 test("a refused subscription is that stream's state, the others go on", () => {
@@ -261,6 +301,7 @@ test("each frame of a large snapshot counts, and only the last one makes the str
   const world = new World();
   const ints = world.connect().stream("intval", { window: 4 });
   world.socket.open();
+  world.socket.reply(1, { action: "subscribe", data: { resumed: false } });
   const chunk = (pk, complete, cursor) =>
     world.socket.receive({ stream: "intval", payload: { action: "snapshot", items: [{ pk, data: A }], complete }, cursor });
   for (const pk of [1, 2]) chunk(pk, false, "");

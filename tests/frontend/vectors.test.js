@@ -19,6 +19,7 @@ for (const { name, start, frames, rows, cursor } of vectors.apply) {
     const ints = live.stream("intval", { initial: { items, cursor: null } });
     const errors = record(live, "error");
     world.socket.open();
+    world.socket.reply(1, { action: "subscribe", data: { resumed: false } });
     for (const frame of frames) world.socket.receive(frame);
     assert.deepEqual(sorted(ints.rows), sorted(rows));
     assert.equal(ints.cursor, cursor);
@@ -33,6 +34,7 @@ for (const { name, options, call, frame } of vectors.client) {
     const ints = world.connect().stream("intval", options);
     world.socket.open();
     if (call.method === "ack") {
+      world.socket.reply(1, { action: "subscribe", data: { resumed: false } });
       for (let n = 0; n < call.args[0]; n++) world.socket.batch([], `c${n}`);
       world.paint();
     } else if (call.method !== "subscribe") {
