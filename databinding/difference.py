@@ -166,6 +166,9 @@ class Rows:
     collects the names of groups that got news since it was last emptied by `take_changed`.
     """
 
+    #: Sets of groups that are remembered beside those that rows may be in.
+    remembered_sets = 1_000
+
     def __init__(self) -> None:
         self.fragments: dict[Key, str] = {}
         self.index: dict[Key, tuple[Group, ...]] = {}
@@ -316,6 +319,8 @@ class Rows:
                     self._release(key, name)
 
     def _shared(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        if len(self._sets) > 2 * len(self.index) + self.remembered_sets:
+            self._sets.clear()  # Most are of rows that are in others now.
         return self._sets.setdefault(groups, groups)
 
     def _release(self, key: Key, group: Group) -> None:

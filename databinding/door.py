@@ -20,7 +20,7 @@ from databinding.identity import current_user
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.passes import Joined, names_of
 from databinding.protocol import FrameError, Request
-from databinding.reading import DATABASE_AWAY
+from databinding.reading import DATABASE_AWAY, STRAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
 from databinding.rights import Basis
@@ -118,13 +118,21 @@ class Door:
                 await self._do(request)
             except FrameError as error:
                 await self.reply(protocol.error_reply(error))
-            except Exception:
+            except (Exception, *STRAY):
+                if self._is_over():
+                    raise
                 logger.exception("Stream %s: a request failed.", self.stream)
                 fault = self._error(request, 500, "Something went wrong on the server.")
                 await self.reply(protocol.error_reply(fault))
             finally:
                 self.session.waiting -= 1
         self._worker = None
+
+    @staticmethod
+    def _is_over() -> bool:
+        """Is it we who are cancelled, not something that a request waited for?"""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
     async def _do(self, request: Request) -> None:
         if request.action == protocol.SUBSCRIBE:

@@ -70,9 +70,15 @@ class Holdings:
                 self.moving = frozenset()
 
     def advance(
-        self, changes: Collection[tuple[Form, Change]], standing: Standing
+        self,
+        changes: Collection[tuple[Form, Change]],
+        standing: Standing,
+        trusted: Set[Form] = frozenset(),
     ) -> list[Audience]:
-        """Go to a later state; return the audiences that have news, with their frames made."""
+        """Go to a later state; return the audiences that have news, with their frames made.
+
+        Whatever could not be read of `trusted` forms is in the changes.
+        """
         self._number += 1
         forms = {form for form, _ in changes}
         changed: dict[Form, set[Group]] = {form: set() for form in forms}
@@ -83,6 +89,10 @@ class Holdings:
                 if form in forms
                 for audience in audiences.values()
             }
+            for form in forms & trusted:
+                self.rows[form].doubtful = False
+                for audience in self._audiences.get(form, {}).values():
+                    audience.told = None  # Only cursors that aren't honoured.
             for form, change in changes:
                 rows = self.rows[form]
                 change.apply(rows, self._number)
@@ -102,14 +112,6 @@ class Holdings:
             # Before they are read again: what is held is of this state from now on.
             self.standing = standing
             return news
-
-    def trust(self, form: Form) -> None:
-        """Whatever could not be read of a form is in the changes that come next."""
-        with self.lock:
-            if form in self.rows:
-                self.rows[form].doubtful = False
-            for audience in self._audiences.get(form, {}).values():
-                audience.told = None  # Only cursors that aren't honoured.
 
     def add(
         self,

@@ -466,9 +466,7 @@ class _Life:
             keys = self._keys_since(holdings.standing, state)
             tally.keys += sum(map(len, (keys or {}).values()))
         changes = list(self._read(reader, keys, retrying, refresh))
-        for form in retrying.keys() - reader.faulty.keys():
-            holdings.trust(form)
-        news = holdings.advance(changes, standing)
+        news = holdings.advance(changes, standing, retrying.keys() - reader.faulty.keys())
         for form in retrying:
             self.owed.pop(form, None)
         self.retried |= retrying.keys()

@@ -16,6 +16,7 @@ from databinding import reading
 from databinding.audience import Audience
 from databinding.conf import settings as conf
 from databinding.form import Form
+from databinding.holdings import Holdings
 from databinding.relay import _Life, relay_for, stop_relays
 from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named
 from tests.databinding.programs import other_program
@@ -411,6 +412,37 @@ async def test_cursors_are_good_again_once_a_row_can_be_rendered(monkeypatch):
     async with Client(Shapes) as again:
         assert not await again.subscribe("named", cursor=bad)
         assert await again.subscribe("named", cursor=client.cursors["named"])
+
+
+async def test_no_cursor_covers_a_row_just_before_it_is_told_at_last(monkeypatch):
+    """Until what a faulty row has become is there to be told, cursors made meanwhile are void."""
+    await in_database(Named.objects.create)(code="a")
+    whole, advance = NamedBinding.serialize_data, Holdings.advance
+    failing = True
+    made = []
+
+    def serialize_data(self, instance):
+        return 1 / 0 if failing else whole(self, instance)
+
+    def slowly(self, changes, *rest):
+        # What an event loop may make at this moment, for a client that asks for it.
+        for audience in self.audiences():
+            if not failing and any(len(change.rows) for _, change in changes):
+                made.append(audience.cursor("named", self.standing))
+        return advance(self, changes, *rest)
+
+    async with Client(Shapes) as client:
+        await client.subscribe("named")
+        monkeypatch.setattr(NamedBinding, "serialize_data", serialize_data)
+        monkeypatch.setattr(Holdings, "advance", slowly)
+        await in_database(Named.objects.update)(value=7)
+        await eventually(lambda: relay_for("default").tally.owed == 1)
+        failing = False
+        await client.until("named", {"a": {"value": 7}})
+        (cursor,) = made
+    async with Client(Shapes) as again:
+        assert not await again.subscribe("named", cursor=cursor)
+        assert again.rows["named"] == {"a": {"value": 7}}
 
 
 async def test_a_row_that_cannot_be_rendered_leaves_all_the_same(monkeypatch):

@@ -386,6 +386,16 @@ class Consumer(Actions.consumer):
         raise RuntimeError("a secret")
 
     @action()
+    async def wait_for_one_cancelled(self, **kwargs):
+        task = asyncio.create_task(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await task
+
+    @action()
+    def exit(self, **kwargs):
+        raise SystemExit(1)
+
+    @action()
     async def tell(self, **kwargs):
         await self.send_json({"told": True})
 
@@ -507,6 +517,16 @@ async def test_an_exception_is_a_plain_sentence(caplog):
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("name", ["wait_for_one_cancelled", "exit"])
+async def test_an_action_that_goes_astray_is_one_fault(name, caplog):
+    """What ends tasks or programs, raised by an action, ends neither: the stream goes on."""
+    async with Client(Acting) as client:
+        reply = await client.ask("s", name)
+        assert reply["response_status"] == 500
+        assert reply["errors"] == ["Something went wrong on the server."]
+        assert (await client.ask("s", "count"))["data"] == {"count": 0}
+
+
 async def test_a_locked_database_is_503(monkeypatch):
     """A write that doesn't get the lock in time is answered 503; reading goes on meanwhile."""
     row = await create(name="a", value=1)
