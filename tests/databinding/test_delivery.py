@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 
 import pytest
 from channels.db import database_sync_to_async as in_database
 from channels.sessions import InstanceSessionWrapper
+from django.test import override_settings
 
 from databinding import protocol
 from databinding.connection import Connection
+from databinding.difference import Rows
 from databinding.hub import Hub, running_hub
 from databinding.subscription import Subscription
 from databinding.tally import HubTally
-from tests.databinding.clients import Socket, eventually
+from tests.databinding.clients import Client, Socket, eventually
+from tests.shapes.models import Named
 from tests.talk.bindings import Demultiplexer
 from tests.talk.models import IntegerValue
 
@@ -88,6 +92,48 @@ async def test_a_subscription_that_fails_leaves_the_others_served(monkeypatch, c
         for socket in sockets:
             await socket.until("intval", {pk: {"name": "a", "value": 2}})
     assert "can't be served" in caplog.text
+
+
+async def test_half_of_a_change_is_never_told(monkeypatch):
+    """Who asks for news while they are being applied waits until all of them are."""
+    pks = {await create(name) for name in "ab"}
+    put, entered, go = Rows.put, asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly(self, key, *args):
+        put(self, key, *args)
+        loop.call_soon_threadsafe(entered.set)
+        go.wait(10)
+
+    async with Client(Demultiplexer) as client:
+        await client.ask("intval", "subscribe", window=1)
+        await client.receive()
+        monkeypatch.setattr(Rows, "put", slowly)
+        await update(7)
+        await entered.wait()
+        await client.send("intval", "ack", frames=1)
+        assert await client.nothing_comes()
+        go.set()
+        batch = (await client.receive())["payload"]
+        assert {event["pk"] for event in batch["events"]} == pks
+
+
+async def test_a_fresh_cursor_covers_nothing_that_was_not_told():
+    """Who is behind gets what he lacks before any cursor that covers it."""
+    pk = await create("a")
+    with override_settings(DATABINDING={"CURSOR_INTERVAL": 0.05}):
+        async with Client(Demultiplexer) as client, Client(Demultiplexer) as other:
+            await client.ask("intval", "subscribe", window=1)
+            await client.receive()
+            await other.subscribe("intval")
+            await update(7)
+            await other.until("intval", {pk: {"name": "a", "value": 7}})
+            cursor = other.cursors["intval"]
+            await in_database(Named.objects.create)(code="elsewhere")
+            while other.cursors["intval"] == cursor:
+                await other.receive()
+            await client.send("intval", "ack", frames=1)
+            await client.until("intval", {pk: {"name": "a", "value": 7}})
 
 
 async def test_a_large_audience_is_served_in_slices(monkeypatch):

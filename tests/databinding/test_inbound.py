@@ -632,6 +632,18 @@ async def test_a_reply_waits_for_the_window():
             assert [reply["request_id"] for reply in replies] == list(range(1, most + 1))
 
 
+async def test_a_reply_that_waits_comes_when_its_subscription_ends():
+    """Who ends a subscription whose window is closed is still told what became of his writes."""
+    row = await create(name="a")
+    async with Client(Demultiplexer) as client:
+        await client.ask("intval", "subscribe", window=1)
+        await client.receive()
+        await client.send("intval", "update", request_id="u", pk=row.pk, data={"value": 1})
+        await client.send("intval", "unsubscribe", request_id="e")
+        replies = [(await client.receive())["payload"] for _ in range(2)]
+        assert [reply["request_id"] for reply in replies] == ["u", "e"]
+
+
 async def eventually_stored(pk, value):
     async with asyncio.timeout(10):
         while (await stored())[pk] != value:

@@ -345,6 +345,42 @@ async def test_groups_that_cannot_be_told_are_none(monkeypatch, caplog):
     assert "The groups of a connection can't be told" in caplog.text
 
 
+async def test_groups_that_cannot_be_told_for_a_moment_are_asked_for_again(caplog):
+    """Once it can be told which groups somebody is in he is shown theirs, whatever else is."""
+    broken = False
+
+    class Rooms(Demultiplexer):
+        def connection_groups(self):
+            if broken:
+                raise ConnectionError
+            return ["room-1"]
+
+    room = await in_database(Room.objects.create)(pk=1, name="a")
+    await in_database(Message.objects.create)(room=room, text="a")
+    user = await user_named("ana")
+    async with Client(Rooms, user=user) as client:
+        await client.subscribe("message")
+        broken = True
+        await change(user, last_name="blue")
+        await until(client, [], "message")
+        broken = False
+        await until(client, ["a"], "message")
+    assert "The groups of a connection can't be told" in caplog.text
+
+
+async def test_who_has_left_is_asked_for_no_more():
+    """Rows are read on behalf of those who are subscribed, not of all who ever were."""
+    users = [await user_named(name, last_name="red") for name in ("ana", "bo")]
+    async with Client(Demultiplexer, user=users[0]) as first:
+        await first.subscribe("team")
+        async with Client(Demultiplexer, user=users[1]) as second:
+            await second.subscribe("team")
+            (form,) = relay_for("default").holdings.rows
+            assert set(form.users) == {user.pk for user in users}
+        await eventually(lambda: set(form.users) == {users[0].pk})
+    await eventually(lambda: not form.users)
+
+
 async def test_groups_that_are_asked_for_too_often_are_none_for_a_while(caplog):
     """Where rights change and it may not be asked for groups yet, he is shown nothing until it may;
     the log says so, and calls it no fault."""
