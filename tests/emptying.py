@@ -3,7 +3,8 @@
 `flush` empties all tables and has everything made again that `migrate` makes, which takes longer
 than most tests. Here tables are emptied that hold something, again until none does, since triggers
 write down what goes. Content types and permissions are the same in every test and stay, unless a
-test has changed them: then it is `flush` after all.
+test has changed them: then it is `flush` after all. Triggers stay, too, as long as nobody has
+touched them; else they are brought in step.
 """
 
 from django.contrib.auth.models import Permission
@@ -13,6 +14,8 @@ from django.db import connections, router
 from django.test import TransactionTestCase
 
 from databinding import triggers
+from databinding.conf import settings
+from databinding.watching import watches
 
 KEPT = (ContentType, Permission)
 #: What is emptied may have been written of in tables that were emptied before; not more often.
@@ -21,6 +24,8 @@ ROUNDS = 4
 flush = TransactionTestCase._fixture_teardown
 #: By database, what the tables that are kept hold since they were made by `flush`.
 held = {}
+#: By database, its triggers since they were last in step with the bindings of then.
+in_step = {}
 
 
 def what_is_kept(alias):
@@ -40,7 +45,27 @@ def empty_all(test):
     # After `flush`, too: it empties once, and there were triggers.
     for alias in aliases:
         empty(alias)
-        triggers.install_after_migrate(None, using=alias, verbosity=0)
+        if in_step.get(alias) != what_captures(alias):
+            triggers.install_after_migrate(None, using=alias, verbosity=0)
+            in_step[alias] = what_captures(alias)
+
+
+#: What is another after any change of a trigger or of what it calls.
+TRIGGERS = {
+    "sqlite": "PRAGMA schema_version",
+    "postgresql": r"""
+        SELECT oid, xmin::text, tgenabled FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL
+        SELECT oid, xmin::text, NULL FROM pg_proc WHERE proname LIKE 'databinding\_%' ORDER BY oid
+    """,
+}
+
+
+def what_captures(alias):
+    """The triggers that are there, and what they should be made from."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(TRIGGERS[connections[alias].vendor])
+        return cursor.fetchall(), watches(alias), settings.CAPTURE
 
 
 def empty(alias):
@@ -51,11 +76,22 @@ def empty(alias):
         filled = those_with_rows(connection, names)
         if not filled:
             return
-        # PostgreSQL truncates no table that another refers to, even if that is empty.
-        cascade = connection.vendor == "postgresql"
-        statements = connection.ops.sql_flush(no_style(), filled, allow_cascade=cascade)
-        connection.ops.execute_sql_flush(statements)
+        if connection.vendor == "postgresql":
+            delete(connection, filled)
+        else:
+            connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), filled))
     raise AssertionError(f"Whatever is emptied, these are filled: {filled}.")
+
+
+def delete(connection, names):
+    """In a quarter of the time of TRUNCATE, which makes new files; no trigger is told."""
+    quoted = map(connection.ops.quote_name, names)
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        try:
+            cursor.execute(";".join(f"DELETE FROM {name}" for name in quoted))
+        finally:
+            cursor.execute("SET session_replication_role = DEFAULT")
 
 
 def those_with_rows(connection, names):
