@@ -6,8 +6,10 @@ from asgiref.sync import SyncToAsync
 from django.db import connections
 from django.test import TransactionTestCase
 
-from tests import settings
+from tests import nursery, settings
 from tests.servers import PATIENCE, Server
+
+Server.popen = staticmethod(nursery.popen)
 
 # A shell that starts this in the background has it ignore Ctrl-C, which its children would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,8 +25,10 @@ signal.signal(signal.SIGTERM, end_in_order)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is about another database than the one that is tested."""
-    others = {"sqlite", "postgresql"} - {connections["default"].vendor}
+    """Leave out what is about another database than the one that is tested; on PostgreSQL also
+    what is marked as the same on both."""
+    on_postgresql = connections["default"].vendor == "postgresql"
+    others = {"sqlite", "alike"} if on_postgresql else {"postgresql"}
     left_out = [item for item in items if any(map(item.get_closest_marker, others))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -97,6 +97,9 @@ class Server:
     connections are refused, as they are when a real one is down.
     """
 
+    #: What starts it: for the time of tests, `tests.nursery`.
+    popen = staticmethod(subprocess.Popen)
+
     def __init__(
         self,
         kind,
@@ -120,7 +123,7 @@ class Server:
 
     def start(self):
         """Start the process; return when it answers."""
-        self.process = subprocess.Popen(
+        self.process = self.popen(
             self._command,
             cwd=self._folder,
             env=self._environment,
