@@ -21,3 +21,9 @@ def start_program():
     for process in processes:
         with process:
             process.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_periodic_jobs(monkeypatch):
+    """Servers do what the tests have them do: summing up samples once a minute takes 20 MB."""
+    monkeypatch.setenv("RUN_PERIODIC_JOBS", "off")

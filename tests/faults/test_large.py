@@ -90,7 +90,8 @@ async def test_large_snapshots_that_are_taken_slowly(kind, limit, start_server):
 )
 async def test_clients_that_never_read(kind, window, start_server):
     """They hold up nobody and cost no more with time; reading again they get the latest states."""
-    rounds, rows = 60, 3_000
+    # Without a window the two sockets' buffers take twenty frames before anything is left out.
+    rounds, rows = 30 if window else 60, 3_000
     await in_database(IntegerValue.objects.bulk_create)(
         IntegerValue(name=f"{number:0100}") for number in range(rows)
     )
@@ -106,7 +107,7 @@ async def test_clients_that_never_read(kind, window, start_server):
             await in_database(IntegerValue.objects.update)(value=number)
             await other.sees(lambda number=number: highest(other) == number)
         grown = memory.grown()
-        # What they aren't sent is 100 MB.
+        # What they aren't sent is 40 MB and more.
         print(f"\n{kind}, window {window}: {grown / MIB:.1f} MiB")
         assert grown < 25 * MIB
         seen = [page.report.frames for page in stalled]

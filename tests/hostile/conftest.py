@@ -1,6 +1,7 @@
 import pytest
 
 from databinding.relay import stop_relays
+from tests.faults.conftest import no_periodic_jobs  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
