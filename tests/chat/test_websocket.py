@@ -286,6 +286,7 @@ async def test_the_room_is_the_routes():
     assert not (await communicator.connect())[0]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_a_foreign_page_is_refused(start_server, kind):
     """On a real server a page of another origin can't open a room's websocket."""

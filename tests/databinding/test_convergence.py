@@ -6,6 +6,7 @@ torn. (`tests/oracle` has the same with real servers, and many writers.)
 """
 
 import asyncio
+import os
 import random
 
 import pytest
@@ -160,9 +161,10 @@ async def run(program, window, patience=PATIENCE, *, ruled=True):
         await asyncio.gather(*(reader.drop() for reader in readers), return_exceptions=True)
 
 
+EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", 25))
 PROGRAMS = settings(
     deadline=None,
-    max_examples=40,
+    max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     print_blob=True,
 )
@@ -200,7 +202,7 @@ def test_every_copy_heals(by_signals, monkeypatch):
     monkeypatch.setattr(Refreshes, "SHARE", 0.5)
     monkeypatch.setattr(Refreshes, "LOOK", 0)
 
-    @settings(PROGRAMS, max_examples=15)
+    @settings(PROGRAMS, max_examples=EXAMPLES // 2)
     @given(program=steps, window=WINDOWS)
     def heals(program, window):
         note(f"{len(program)} steps")

@@ -20,6 +20,8 @@ from databinding.difference import (
 from databinding.difference import difference as tell
 from databinding.reading import Change, Found, Row, Sieve
 
+pytestmark = pytest.mark.alike
+
 GROUPS = ("a", "b", "c")
 
 keys = st.integers(0, 5)

@@ -238,6 +238,7 @@ async def test_large_frames_are_fewer():
             assert (await client.ask("intval", "list"))["response_status"] == 429
 
 
+@pytest.mark.alike
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_servers_close_who_is_too_fast(start_server, kind):
@@ -268,6 +269,7 @@ async def test_servers_close_who_is_too_fast(start_server, kind):
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.alike
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("kind", "length", "code"),
@@ -409,6 +411,7 @@ async def test_event_streams_count_too():
             await client.subscribe("intval")
 
 
+@pytest.mark.alike
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_servers_turn_away_whoever_is_too_many(start_server, kind):

@@ -18,6 +18,8 @@ from tests.databinding.clients import Client, named
 from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
 
+pytestmark = pytest.mark.alike
+
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "wire.json").read_text())
 
 

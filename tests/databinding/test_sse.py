@@ -111,6 +111,7 @@ async def test_after_a_killed_server_it_resumes(server, by):
         assert len(again.frames) == 2
 
 
+@pytest.mark.alike
 async def test_who_never_reads_harms_nobody(server):
     """Others get every change meanwhile; when the silent one goes, its place is free again."""
     await IntegerValue.objects.abulk_create(IntegerValue(name=f"{n:0100}") for n in range(2000))
@@ -124,6 +125,7 @@ async def test_who_never_reads_harms_nobody(server):
     await until_measured(server, "connections", 0)
 
 
+@pytest.mark.alike
 async def test_who_stops_reading_for_a_while_gets_less(start_server):
     """A client that reads again gets fewer frames than there were commits, and the latest rows."""
     server = start_server("uvicorn")

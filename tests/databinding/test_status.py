@@ -132,6 +132,7 @@ def test_a_database_that_says_nothing(tmp_path):
     assert "  binding   values.bindings.IntegerValueBinding\n" in printed
 
 
+@pytest.mark.alike
 def test_the_channel_layer(database):
     """A layer that can be reached is told so; one that can't, or says nothing, is a problem."""
     with Redis() as redis:

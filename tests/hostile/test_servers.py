@@ -31,7 +31,7 @@ from tests.faults.pages import Page, fill, stored
 from tests.servers import CHECKOUT, environment
 from values.models import IntegerValue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alike]
 
 FRAMES = int(os.environ.get("HOSTILE_FRAMES", "5000"))
 CLIENTS = int(os.environ.get("HOSTILE_CLIENTS", "10"))
