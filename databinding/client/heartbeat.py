@@ -43,6 +43,8 @@ class Heartbeat:
         loop = asyncio.get_running_loop()
         while True:
             self._heard.clear()
+            # A server that can't write leaves pings unanswered: the next pong is the next one's.
+            self._asked.clear()
             self._asked.append(loop.time())
             self._send(PING)
             try:

@@ -67,9 +67,11 @@ export class Heartbeat {
   }
 
   #rest() {
-    this.#after(this.#options.interval, (late) =>
-      this.#ping(late ? this.#options.wakeTimeout : this.#options.timeout),
-    );
+    this.#after(this.#options.interval, (late) => {
+      // A server that can't write leaves pings unanswered: the next pong is the next one's.
+      this.#sent = [];
+      this.#ping(late ? this.#options.wakeTimeout : this.#options.timeout);
+    });
   }
 
   /** @param {number} timeout */

@@ -37,8 +37,9 @@ import { same } from "./store.js";
  * there is one where there isn't. What has no answer is sent again, so that
  *
  * * a create is stored once: it carries a key by which the server knows it again;
- * * an update or delete that was late overwrites nobody: it expects what the page showed when it was made (`expect`), and is
- *   refused (409) if that isn't so any more, unless it was itself what changed it.
+ * * an update that was late overwrites nobody: it expects what the page showed when it was made (`expect`), and is refused
+ *   (409) if that isn't so any more, unless it was itself what changed it;
+ * * a delete that finds no row is done.
  *
  * It lives as long as the page does, no longer: what somebody wrote isn't sent in the name of who comes next.
  *

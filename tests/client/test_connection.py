@@ -278,6 +278,23 @@ async def test_a_silent_connection_is_given_up():
         assert await leaving is None
 
 
+async def test_a_ping_that_was_not_answered_makes_no_later_round_trip_longer():
+    """A server that can't write leaves a ping; the next answer is that of the next ping."""
+    options = quick(heartbeat_interval=1, heartbeat_timeout=PATIENCE)
+    async with Peer() as peer, connect(peer.url, options=options) as live:
+        page = await peer.visitor()
+        page.answers_pings = False
+        leaving = asyncio.create_task(page.left())
+        await eventually(lambda: page.pings == 1)
+        await page.send("other", {"action": "news"})
+        await eventually(lambda: page.pings == 2)
+        await page.send_text("pong!")
+        await eventually(lambda: live.latency is not None)
+        assert live.latency < 1
+        await live.close()
+        assert await leaving == 1000
+
+
 async def test_a_program_that_stood_still_reads_what_came_meanwhile():
     """A program that holds its loop up for longer than the timeout keeps its connection."""
     options = quick(heartbeat_interval=0.01, heartbeat_timeout=0.5)

@@ -207,6 +207,18 @@ test("after a sleep it asks at once and gives up soon", () => {
   assert.equal(live.state, "reconnecting");
 });
 
+test("a ping that wasn't answered makes no later round trip longer", () => {
+  const { world, live } = liveWorld();
+  world.pass(10_000); // the next ping, which a server leaves that can't write just now
+  world.socket.batch([], "c2");
+  world.pass(8000);
+  world.pass(10_000);
+  assert.equal(live.state, "live");
+  world.pass(84);
+  world.socket.receive("pong!");
+  assert.equal(live.latency, 84);
+});
+
 test("asleep while a ping was on its way: it asks again before giving up", () => {
   const { world, live } = liveWorld();
   world.pass(10_000);
