@@ -373,10 +373,13 @@ test("with a window of one every painted frame is acknowledged at once", () => {
 const reply = (world, id, payload) => world.socket.reply(id, { action: "subscribe", data: { resumed: false }, ...payload });
 /** What became of a promise so far. */
 async function outcome(promise) {
-  const pending = Symbol();
-  return Promise.race([promise.then(() => "resolved", (error) => error.message), Promise.resolve(pending)]).then((value) =>
-    value === pending ? "pending" : value,
+  let became = "pending";
+  promise.then(
+    () => (became = "resolved"),
+    (error) => (became = error.message),
   );
+  await turn();
+  return became;
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -409,6 +412,19 @@ test("frames of the subscription before are not acknowledged to the new one", ()
   world.paint();
   world.pass(250);
   assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [1]);
+});
+
+test("frames painted while the subscription before ended are not acknowledged to the new one", () => {
+  const { world, ints } = liveWorld();
+  world.paint();
+  world.pass(250);
+  const before = world.socket.payloads("ack").length;
+  void ints.subscribe({ limit: 2 });
+  for (let n = 2; n < 8; n++) world.socket.batch([], `c${n}`);
+  world.platform.requestAnimationFrame(() => reply(world, 2));
+  world.paint();
+  world.pass(2000);
+  assert.equal(world.socket.payloads("ack").length, before);
 });
 
 test("refused parameters leave the subscription as it was", async () => {
@@ -445,6 +461,18 @@ test("of parameters asked for in a row the last ones count", async () => {
   world.socket.snapshot([[2, B]], "c2");
   await Promise.all(moves);
   assert.deepEqual(ints.params, { limit: 3 });
+});
+
+test("rows of parameters that were asked for before are not those of the last ones", async () => {
+  const { world, ints } = liveWorld();
+  const moves = [ints.subscribe({ limit: 2 }), ints.subscribe({ limit: 3 })];
+  reply(world, 2);
+  world.socket.snapshot([[2, B]], "c2");
+  assert.deepEqual(await Promise.all(moves.map(outcome)), ["pending", "pending"]);
+  reply(world, 3);
+  world.socket.snapshot([[3, B]], "c3");
+  await Promise.all(moves);
+  assert.deepEqual([...ints.rows.keys()], [3]);
 });
 
 test("a refused stream may ask with other parameters", async () => {
