@@ -44,8 +44,9 @@ class PastView(KnowsCallers, APIView):
     demultiplexer = None
     #: In the description.
     called = summary = None
-    #: What of the streams' actions it is like, to their throttles.
-    action = "retrieve"
+    #: What of the streams' actions it is like, to their throttles. (By `action` drf-spectacular would
+    #: take it for a list.)
+    like = "retrieve"
     permission_classes = ()  # The binding is asked.
     query_serializer = None
 
@@ -93,7 +94,7 @@ class PastView(KnowsCallers, APIView):
 
     def check_throttles(self, request):
         for binding in self.bindings()[:1]:
-            ask(self.get_throttles(), request, AskedView(binding, self.action, self.kwargs))
+            ask(self.get_throttles(), request, AskedView(binding, self.like, self.kwargs))
 
     def actions(self, request, stream):
         """What this user may do on the stream."""
@@ -132,7 +133,7 @@ class HistoriesView(PastView):
     """The same of several values, each in the same points; of those that may be seen."""
 
     called, summary = "histories", "What several values were"
-    action = "list"
+    like = "list"
     query_serializer = KeysSerializer
     serializer_class = HistoriesSerializer
 
@@ -180,7 +181,7 @@ class MomentView(PastView):
     """All values of all kinds as they stood at a moment, of those that may be listed."""
 
     called, summary = "moment", "All values as they stood at a moment"
-    action = "list"
+    like = "list"
     query_serializer = MomentSerializer
     serializer_class = AllSerializer
 
