@@ -44,8 +44,8 @@ class PastView(KnowsCallers, APIView):
     demultiplexer = None
     #: In the description.
     called = summary = None
-    #: What of the streams' actions it is like, to their throttles. (By `action` drf-spectacular would
-    #: take it for a list.)
+    #: What of the streams' actions it is like, to their throttles. (By `action` drf-spectacular
+    #: would take it for a list.)
     like = "retrieve"
     permission_classes = ()  # The binding is asked.
     query_serializer = None
