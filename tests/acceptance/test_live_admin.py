@@ -196,6 +196,32 @@ async def test_a_form_says_what_others_change(open_admin, ana, tasks):
     await expect(notes.locator(".live-mark")).to_have_count(0)
 
 
+async def test_an_answer_that_comes_late_is_not_taken_for_the_newest(open_admin, ana, tasks):
+    """Of a form that was asked for twice the later answer counts, in whatever order they come."""
+    page = await open_admin(f"{LIST}{tasks[1].pk}/change/", ana, bypass_csp=True)
+    early, newest = asyncio.Event(), asyncio.Event()
+
+    async def late(route):
+        if early.is_set():
+            await route.continue_()
+            return
+        answer = await route.fetch()
+        early.set()
+        await newest.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(page.url, late)
+    await update("paint", hours=5)
+    await early.wait()
+    await update("paint", hours=6)
+    mark = page.locator(".field-hours .live-mark")
+    await expect(mark).to_contain_text("now 6.00")
+    async with page.expect_event("requestfinished"):
+        newest.set()
+    await page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 100))")
+    await expect(mark).to_contain_text("now 6.00")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_conflict_by_keyboard(open_admin, ana, bo, tasks, scheme):
     """Save, read the question, choose, save: with keys alone, in both themes."""

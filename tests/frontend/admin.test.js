@@ -1,10 +1,28 @@
 /** The live admin's parts that need no browser. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ask, page } from "../../frontend/databinding/admin/ask.js";
 import { news } from "../../frontend/databinding/admin/news.js";
 import { peopleByRow } from "../../frontend/databinding/admin/presence.js";
 
 const rows = (states) => Object.entries(states).map(([pk, state]) => ({ pk, state }));
+
+test("an answer that never comes is given up, for another to be asked for", async () => {
+  const { fetch, HTMLInputElement } = globalThis;
+  const { timeout } = AbortSignal;
+  const patience = new AbortController();
+  globalThis.HTMLInputElement = class {};
+  globalThis.fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  AbortSignal.timeout = (ms) => (ms <= 60_000 ? patience.signal : timeout(ms));
+  try {
+    const asked = Promise.allSettled([ask("/rows/", { querySelector: () => null }, {}), page("/1/change/")]);
+    patience.abort(new Error("nobody answers"));
+    for (const { reason } of await asked) assert.match(String(reason), /nobody answers/);
+  } finally {
+    Object.assign(globalThis, { fetch, HTMLInputElement });
+    AbortSignal.timeout = timeout;
+  }
+});
 
 test("a list as it was has no news", () => {
   assert.equal(news(["1", "2"], ["1", "2"], rows({ 1: "here", 2: "here" })), "");

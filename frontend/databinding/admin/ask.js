@@ -1,3 +1,6 @@
+/** After this long no answer comes any more, whatever became of the connection while a machine slept (ms). */
+const PATIENCE = 30_000;
+
 /** The admin doesn't answer this user any more; `message` says why. */
 export class Refused extends Error {}
 
@@ -16,6 +19,7 @@ export async function ask(url, form, body) {
     headers: { "Content-Type": "application/json", "X-CSRFToken": token instanceof HTMLInputElement ? token.value : "" },
     body: JSON.stringify(body),
     redirect: "manual",
+    signal: AbortSignal.timeout(PATIENCE),
   });
   check(response);
   return response.json();
@@ -28,7 +32,7 @@ export async function ask(url, form, body) {
  * @returns {Promise<Document>} rejects as `ask` does
  */
 export async function page(url) {
-  const response = await fetch(url, { redirect: "manual", headers: { Accept: "text/html" } });
+  const response = await fetch(url, { redirect: "manual", headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
   check(response);
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }

@@ -18,6 +18,9 @@ export class ChangeForm {
   #bar;
   #timer = 0;
   #deleted = false;
+  /** Questions that were asked, and the newest of them that was answered: of two, answers may come in any order. */
+  #asked = 0;
+  #answered = 0;
   /** @type {Map<string, string> | null} What the controls by name were served with; null: not known yet. */
   #before;
   /** @type {Map<string, string>} What others have changed, by the row of the form: in words. */
@@ -54,8 +57,11 @@ export class ChangeForm {
 
   async #look() {
     if (this.#stream.state === "refused") return; // The admin would refuse it as well; the bar says so.
+    const question = ++this.#asked;
     try {
       const fresh = await pageOf(location.href);
+      if (question < this.#answered) return;
+      this.#answered = question;
       this.#bar.refuse();
       this.#compare(fresh.querySelector("#content-main form[method=post]"));
     } catch (error) {

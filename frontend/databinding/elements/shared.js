@@ -49,6 +49,8 @@ function line(url) {
  */
 export function use(url, name, params) {
   const { connection, streams } = line(url);
+  const before = streams.get(name);
+  if (before?.users === 0 && JSON.stringify(before.stream.params) !== JSON.stringify(params ?? {})) end(streams, name, before);
   const stream = connection.stream(name, { params, initial: streams.has(name) ? null : initialRows(name) });
   let held = streams.get(name);
   if (held === undefined || held.stream !== stream) streams.set(name, (held = { stream, users: 0, timer: 0 }));
@@ -60,10 +62,20 @@ export function use(url, name, params) {
     if (left) return;
     left = true;
     if (--mine.users > 0) return;
-    mine.timer = window.setTimeout(() => {
-      streams.delete(name);
-      void stream.unsubscribe().catch(() => {});
-    }, GRACE);
+    mine.timer = window.setTimeout(() => end(streams, name, mine), GRACE);
   };
   return { connection, stream, leave };
+}
+
+/**
+ * Nobody uses it any more.
+ *
+ * @param {Map<string, Held>} streams
+ * @param {string} name
+ * @param {Held} held
+ */
+function end(streams, name, held) {
+  window.clearTimeout(held.timer);
+  streams.delete(name);
+  void held.stream.unsubscribe().catch(() => {});
 }
