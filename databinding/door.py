@@ -20,10 +20,11 @@ from databinding.identity import current_user
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.passes import Joined, names_of
 from databinding.protocol import FrameError, Request
-from databinding.reading import DATABASE_AWAY, STRAY
+from databinding.reading import DATABASE_AWAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
 from databinding.rights import Basis
+from databinding.stray import STRAY
 from databinding.subscription import Subscription
 from databinding.threads import in_database
 

@@ -9,7 +9,6 @@ answer for its journal is taken to be away, and ends the pass.
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -27,6 +26,7 @@ from databinding.locks import gave_up
 from databinding.parts import parts
 from databinding.rights import rights_of
 from databinding.statements import Statements
+from databinding.stray import STRAY, caught
 
 logger = logging.getLogger("databinding")
 
@@ -40,14 +40,6 @@ Read = Callable[[], Iterable[Model]]
 
 #: What a database that is away or busy raises. A faulty query may raise the same.
 DATABASE_AWAY = (OperationalError, InterfaceError)
-
-
-#: What ends a task, or a program: no way to end the one thread that reads for everybody.
-STRAY = (CancelledError, SystemExit)
-
-
-class Stray(Exception):
-    """Code of a binding has raised what isn't meant for it, which is a fault like any other."""
 
 
 class Row(NamedTuple):
@@ -518,14 +510,6 @@ class Reader:
         queryset = form.queryset()
         rows = self._statements.rows(queryset, keys)
         return _instances(queryset.filter(pk__in=keys)) if rows is None else rows
-
-
-def caught(work: Callable[[], T]) -> T:
-    """Have what goes astray be an exception."""
-    try:
-        return work()
-    except STRAY as error:
-        raise Stray(repr(error)) from error
 
 
 def _instances(queryset: QuerySet[Any]) -> Iterator[Model]:

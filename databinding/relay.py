@@ -35,10 +35,11 @@ from databinding.holdings import Holdings
 from databinding.journal import Journal, Keys, State, open_journal
 from databinding.locks import gave_up
 from databinding.passes import Pass, names_of
-from databinding.reading import DATABASE_AWAY, Change, Reader, caught
+from databinding.reading import DATABASE_AWAY, Change, Reader
 from databinding.refreshes import Refreshes
 from databinding.routers import consistent_reads
 from databinding.statements import Statements
+from databinding.stray import caught
 from databinding.tally import RelayTally
 from databinding.watching import keys_of
 

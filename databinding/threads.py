@@ -25,6 +25,7 @@ from asgiref.sync import SyncToAsync
 from django.db import connections
 
 from databinding.conf import settings
+from databinding.stray import caught
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,30 +69,35 @@ class Together(Generic[Q, T]):
         line.waiting.append((question, answer))
         if len(line.calls) < self.CALLS:
             # Not at once: others may be about to ask, too.
-            task = loop.create_task(self._work(line))
-            line.calls.add(task)
-            task.add_done_callback(line.calls.discard)
+            line.calls.add(loop.create_task(self._work(line)))
         return await answer
 
     async def _work(self, line: _Line) -> None:
-        while line.waiting:
-            asked, line.waiting[:] = line.waiting[: self.MOST], line.waiting[self.MOST :]
-            try:
-                answers = await in_database(self._answer)([question for question, _ in asked])
-                for (_, answer), found in zip(asked, answers, strict=True):
-                    if not answer.done():
-                        answer.set_result(found)
-            except Exception as error:
-                for _, answer in asked:
-                    if not answer.done():
-                        answer.set_exception(error)
+        try:
+            while line.waiting:
+                asked, line.waiting[:] = line.waiting[: self.MOST], line.waiting[self.MOST :]
+                await self._ask(asked)
+        finally:
+            # Not when the loop gets round to it: who asks before that would find nobody at it.
+            line.calls.discard(asyncio.current_task())
+
+    async def _ask(self, asked: Sequence[tuple[Q, asyncio.Future[T]]]) -> None:
+        try:
+            answers = await in_database(self._answer)([question for question, _ in asked])
+            for (_, answer), found in zip(asked, answers, strict=True):
+                if not answer.done():
+                    answer.set_result(found)
+        except Exception as error:
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(error)
 
 
 class _Line(NamedTuple):
     """Who waits in one event loop, and the calls that are on their way there."""
 
     waiting: list[tuple[Any, asyncio.Future[Any]]]
-    calls: set[asyncio.Task[None]]
+    calls: set[asyncio.Task[None] | None]
 
 
 def _call(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -113,7 +119,7 @@ class _Asking(SyncToAsync[..., Any]):
         _look_after()
         handle: Any = super().thread_handler
         try:
-            return handle(*args, **kwargs)
+            return caught(lambda: handle(*args, **kwargs))
         finally:
             _look_after(used=True)
 

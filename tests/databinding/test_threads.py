@@ -9,7 +9,9 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from databinding import threads
+from databinding.stray import Stray
 from databinding.threads import Together, close_connections, in_database
+from tests.databinding.clients import eventually
 from values.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -135,6 +137,50 @@ async def test_a_call_that_fails_is_who_asked():
     together = Together(answer)
     assert [type(one) for one in await gathered(together, ["good", "bad"])] == [ValueError] * 2
     assert await gathered(together, ["good", "fine"]) == ["good", "fine"]
+
+
+async def test_who_asks_as_all_calls_end_is_answered(monkeypatch):
+    """A question that comes in the moment in which those on their way end isn't left lying."""
+    loop = asyncio.get_running_loop()
+    gates = []
+
+    def in_database(answer):
+        async def asked(questions):
+            gates.append(loop.create_future())
+            await gates[-1]
+            return answer(questions)
+
+        return asked
+
+    monkeypatch.setattr(threads, "in_database", in_database)
+    together = Together(list)
+    asked = []
+    for number in range(Together.CALLS):
+        asked.append(asyncio.create_task(together(number)))
+        await eventually(lambda number=number: len(gates) > number)
+    for gate in gates:
+        gate.set_result(None)
+    last = asyncio.create_task(together("last"))
+    assert await asyncio.gather(*asked) == list(range(Together.CALLS))
+    await eventually(lambda: len(gates) > Together.CALLS)
+    gates[-1].set_result(None)
+    assert await last == "last"
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit])
+async def test_a_call_that_goes_astray_leaves_nobody_waiting(raised):
+    """Whatever `answer` raises, those who asked are told so, and others are answered."""
+
+    def answer(questions):
+        if "bad" in questions:
+            raise raised
+        return list(questions)
+
+    together = Together(answer)
+    async with asyncio.timeout(5):
+        with pytest.raises(Stray):
+            await together("bad")
+        assert await together("good") == "good"
 
 
 async def test_a_call_that_takes_long_holds_up_nobody_else():

@@ -1,0 +1,24 @@
+"""Exceptions that end a task or a program, raised by code of the project where none is to end."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: What ends a task, or a program: no way to end a thread, or a loop, that is there for everybody.
+STRAY = (CancelledError, SystemExit)
+
+
+class Stray(Exception):
+    """Code of the project has raised what isn't meant for it, which is a fault like any other."""
+
+
+def caught(work: Callable[[], T]) -> T:
+    """Have what goes astray be an exception."""
+    try:
+        return work()
+    except STRAY as error:
+        raise Stray(repr(error)) from error
