@@ -73,7 +73,8 @@ class Connection:
         #: Why whoever opened this was cancelled.
         self.ended: CloseCode | None = None
         self._owner = asyncio.current_task()
-        self.subscriptions: set[Sender] = set()
+        #: In the order of their turns, where the client takes one frame at a time.
+        self.subscriptions: dict[Sender, None] = {}
         # Made when they are needed, which for most connections is never.
         self._replies: list[str] = []
         self._room: asyncio.Event | None = None
@@ -167,7 +168,10 @@ class Connection:
         for subscription in list(self.subscriptions):
             if self.blocked:
                 break
-            subscription.deliver()
+            if subscription in self.subscriptions:
+                # One that always has news must not always be the first.
+                self.subscriptions[subscription] = self.subscriptions.pop(subscription)
+                subscription.deliver()
 
     def _give_up_after(self, seconds: float, task: asyncio.Task[None]) -> None:
         """A classic client has no acks: one that doesn't read is closed at last."""

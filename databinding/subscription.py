@@ -100,7 +100,7 @@ class Subscription:
         if self.ended:
             return
         self.hub.add(self)
-        self.connection.subscriptions.add(self)
+        self.connection.subscriptions[self] = None
         self.deliver()
 
     def end(self) -> None:
@@ -110,7 +110,7 @@ class Subscription:
         self._in_step = False
         self.hub.remove(self)
         self.leave()
-        self.connection.subscriptions.discard(self)
+        self.connection.subscriptions.pop(self, None)
         self._texts.clear()
         self._rest = None
         if self._going_on is not None:

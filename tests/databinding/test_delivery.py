@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 
@@ -14,11 +15,13 @@ from databinding import protocol
 from databinding.connection import Connection
 from databinding.difference import Rows
 from databinding.hub import Hub, running_hub
+from databinding.relay import relay_for
 from databinding.subscription import Subscription
 from databinding.tally import HubTally
-from tests.databinding.clients import Client, Socket, eventually
+from tests.databinding.clients import Client, Socket, eventually, named
+from tests.shapes.bindings import NamedBinding
 from tests.shapes.models import Named
-from tests.talk.bindings import Demultiplexer
+from tests.talk.bindings import Demultiplexer, IntegerValueBinding
 from tests.talk.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,6 +95,45 @@ async def test_a_subscription_that_fails_leaves_the_others_served(monkeypatch, c
         for socket in sockets:
             await socket.until("intval", {pk: {"name": "a", "value": 2}})
     assert "can't be served" in caplog.text
+
+
+async def test_a_slow_client_hears_of_all_its_streams():
+    """Where a client takes one frame at a time, streams that always have news take turns."""
+    await create("a")
+    await in_database(Named.objects.create)(code="a")
+    both = named(
+        {"intval": IntegerValueBinding, "named": NamedBinding}, ["intval-updates", "named"]
+    )
+    taken = asyncio.Event()
+    async with Socket(both) as socket:
+        for stream in ("intval", "named"):
+            socket.say(stream, "subscribe")
+        await eventually(lambda: len(socket.frames()) == 4)
+
+        async def slowly(message):
+            socket.sent.append(message)
+            await taken.wait()
+
+        socket.sending = slowly
+        for value in range(1, 13):
+            await update(value)
+            await in_database(Named.objects.update)(value=value)
+            came = len(socket.sent)
+            await eventually(lambda value=value: all_read(value))
+            taken.set()
+            taken.clear()
+            await eventually(lambda came=came: len(socket.sent) > came)
+        streams = [frame["stream"] for frame in socket.frames()[4:]]
+        assert min(streams.count("intval"), streams.count("named")) > 2, streams
+        socket.sending = socket._send
+        taken.set()
+
+
+def all_read(value):
+    """Has the relay read that all rows have this value?"""
+    held = relay_for("default").holdings.rows.values()
+    texts = [text for rows in held for text in rows.fragments.values()]
+    return all(json.loads(text)["value"] == value for text in texts)
 
 
 async def test_half_of_a_change_is_never_told(monkeypatch):
