@@ -20,7 +20,7 @@ else:
 class Fixed(list[Any]):
     """Rows that are read already, as a formset asks for them."""
 
-    ordered = True
+    ordered = totally_ordered = True  # as Django to 6.0 and from 6.1 on asks
     db = None
 
     def all(self) -> Fixed:
