@@ -50,6 +50,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(TransactionTestCase, "_fixture_teardown", emptying.empty_all)
+        with django_db_blocker.unblock():
+            leave_keys_free()
         yield
     stop_relays()
     if connections["default"].vendor == "postgresql":
@@ -58,6 +60,16 @@ def django_db_setup(django_db_setup, django_db_blocker):
             while left := sessions_of_others():
                 assert time.monotonic() < deadline, left
                 time.sleep(0.05)
+
+
+def leave_keys_free():
+    """PostgreSQL's sequences come to none of the keys that tests choose themselves."""
+    if connections["default"].vendor == "postgresql":
+        with connections["default"].cursor() as cursor:
+            cursor.execute(
+                "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1000) "
+                "FROM pg_sequences"
+            )
 
 
 def sessions_of_others():

@@ -18,8 +18,6 @@ from tests.databinding.clients import Client, named
 from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
 
-pytestmark = pytest.mark.alike
-
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "wire.json").read_text())
 
 
@@ -182,6 +180,7 @@ def outcome(function, *arguments):
         return error
 
 
+@pytest.mark.alike
 @given(st.text() | frames.map(json.dumps) | frames.map(lambda f: json.dumps(f)[:-1] + "x"))
 def test_any_text_is_parsed_or_refused(text):
     """Whatever text comes, it has a stream's name and a payload, or it is a FrameError."""
@@ -195,6 +194,7 @@ def test_any_text_is_parsed_or_refused(text):
         assert protocol.envelope(found[0], json.dumps(found[1])).encode()
 
 
+@pytest.mark.alike
 @given(anything | payloads)
 def test_any_payload_is_a_request_or_refused(payload):
     """Whatever the payload, it is a request, or a FrameError of its stream."""
@@ -206,6 +206,7 @@ def test_any_payload_is_a_request_or_refused(payload):
         assert found == Request(payload["action"], payload.get("request_id"), body)
 
 
+@pytest.mark.alike
 @given(st.lists(st.tuples(keys, fragments), max_size=12), cursors, st.text())
 def test_a_snapshot_says_what_its_rows_say(items, cursor, stream):
     """A frame holds every item in order, as it was rendered; with a cursor it is complete."""
@@ -219,6 +220,7 @@ def test_a_snapshot_says_what_its_rows_say(items, cursor, stream):
         assert all(fragment in text for _, fragment in items)
 
 
+@pytest.mark.alike
 @given(
     st.lists(st.builds(Event, st.sampled_from([CREATE, UPDATE, DELETE]), keys, fragments)),
     cursors,
@@ -236,6 +238,7 @@ def test_a_batch_says_what_its_events_say(events, cursor, keep):
         assert event.action == DELETE or event.fragment in text
 
 
+@pytest.mark.alike
 @given(st.text(), st.text(), anything, st.integers(200, 599), st.lists(anything), anything, keys)
 def test_replies_can_be_read(stream, action, request_id, status, errors, data, pk):
     """A reply carries what it was given, whatever that is."""
