@@ -8,6 +8,7 @@ off these rows alone.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from databinding.conf import settings
 from databinding.difference import Group, Key, Rows
 from databinding.form import Form
 from databinding.reading import Change
+from databinding.stray import STRAY
+
+logger = logging.getLogger("databinding")
 
 
 class Holdings:
@@ -145,7 +149,15 @@ class Holdings:
         """A constant group that has grown far beyond the limit isn't held any longer."""
         limit = 2 * settings.GROUP_LIMIT
         large = [name for name in rows.held() if len(rows.groups[name].present) > limit]
-        if large and form.binding.constant_groups() is not None and form.sees_all():
+        if not large:
+            return
+        try:
+            lets_go = form.binding.constant_groups() is not None and form.sees_all()
+        except (Exception, *STRAY):
+            # Asked again at the next change; this one has to be told.
+            logger.exception("%s: whether all rows are seen can't be told.", form)
+            return
+        if lets_go:
             for name in large:
                 rows.follow(name, self._number)
 

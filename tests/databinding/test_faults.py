@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from channels.db import database_sync_to_async as in_database
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Length
 from django.test import override_settings
 
@@ -660,6 +660,38 @@ async def test_a_resume_names_no_row_outside_the_queryset(monkeypatch):
         assert await client.subscribe("named", cursor=cursor) is True
         assert client.rows["named"] == {"open": {"value": 0}}
         assert "secret" not in json.dumps(client.frames)
+
+
+async def test_a_binding_that_fails_as_its_group_has_grown_large_stops_no_news(monkeypatch):
+    """What a queryset raises when it is asked whether a large group must be held keeps nobody's
+    news."""
+    with override_settings(DATABINDING={"GROUP_LIMIT": 1}):
+        async with Client(Both) as client:
+            await client.subscribe("named")
+            await client.subscribe("intval")
+            whole = Form.sees_all
+            failing = True
+
+            def sees_all(self):
+                if failing:
+                    raise ConnectionError("the cache is away")
+                return whole(self)
+
+            monkeypatch.setattr(Form, "sees_all", sees_all)
+            for value in (1, 2):
+
+                def write(value=value):
+                    with transaction.atomic():
+                        Named.objects.bulk_create(Named(code=f"{value}{n}") for n in range(4))
+                        IntegerValue.objects.create(name=str(value))
+
+                await in_database(write)()
+                while len(client.rows["named"]) < 4 * value or len(client.rows["intval"]) < value:
+                    await client.receive()
+            failing = False
+            await in_database(Named.objects.update)(value=7)
+            while {row["value"] for row in client.rows["named"].values()} != {7}:
+                await client.receive()
 
 
 async def test_a_group_that_grows_far_beyond_the_limit_is_let_go():
