@@ -8,6 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
+from dashboard.views import ElementsView
 from tests.servers import CHECKOUT, COMMANDS, environment
 
 
@@ -27,6 +28,26 @@ def test_log_in_and_out(client, django_user_model, db):
     assert "_auth_user_id" in client.session
     assert client.post(reverse("logout")).headers["Location"] == reverse("dashboard")
     assert "_auth_user_id" not in client.session
+
+
+def test_pages_of_errors_are_pages_of_this_site(client, django_user_model, db, monkeypatch):
+    """What isn't there, isn't allowed or has failed says so, and leads back."""
+    client.raise_request_exception = False
+    staff = django_user_model.objects.create_user("stan", is_staff=True)
+    monkeypatch.setattr(ElementsView, "get_context_data", lambda self: 1 / 0)
+    found = {"/nothing/": client.get("/nothing/"), "/elements/": client.get("/elements/")}
+    client.force_login(staff)
+    admin = reverse("admin:values_integervalue_changelist")
+    found[admin] = client.get(admin)
+    for path, status, words in (
+        ("/nothing/", 404, "There is no such page"),
+        ("/elements/", 500, "Something went wrong on the server"),
+        (admin, 403, "have the right to see this page."),
+    ):
+        text = found[path].content.decode()
+        assert found[path].status_code == status
+        assert words in text
+        assert f'href="{reverse("dashboard")}"' in text
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
