@@ -42,6 +42,7 @@ export class Grid {
   #held = false;
   /** @type {number | null} */
   #asOf = null;
+  #interrupted = false;
   #paused = false;
   /** @type {import("./arrangement.js").Arrangement} */
   #arrangement = { search: "", sort: "name", grouped: true };
@@ -93,7 +94,8 @@ export class Grid {
    */
   apply(kind, { created, updated, deleted, resumed, reset }, about) {
     const now = Date.now();
-    const missed = resumed || reset;
+    // What came between the page and its first connection wasn't missed.
+    const missed = this.#interrupted && (resumed || reset);
     for (const row of created) this.#create(kind, row, about(row.pk), true);
     for (const { pk, data, before } of updated) {
       const tile = this.tiles.get(`${kind}/${pk}`);
@@ -164,6 +166,7 @@ export class Grid {
    */
   interrupt(time) {
     this.#asOf = time;
+    this.#interrupted = true;
     for (const tile of this.tiles.values()) tile.interrupt(time);
     this.#drawAges();
   }
@@ -175,8 +178,21 @@ export class Grid {
    */
   resume(kind) {
     this.#asOf = null;
-    for (const tile of this.tiles.values()) if (tile.kind === kind) tile.resume(Date.now());
+    for (const tile of this.tiles.values()) {
+      if (tile.kind !== kind) continue;
+      tile.resume(Date.now());
+      tile.behind ||= this.#interrupted;
+      if (tile.seen) this.#remind(tile);
+    }
     this.#drawAges();
+  }
+
+  /** Have its past told, as far as it wasn't. @param {Tile} tile */
+  #remind(tile) {
+    if (tile.asked && !tile.behind) return;
+    tile.asked = true;
+    tile.behind = false;
+    this.#events.seen(tile);
   }
 
   /**
@@ -460,10 +476,7 @@ export class Grid {
       if (fresh) {
         this.#draw(tile, now);
         this.#dirty.delete(tile);
-        if (!tile.asked) {
-          tile.asked = true;
-          this.#events.seen(tile);
-        }
+        this.#remind(tile);
       }
     });
     for (const heading of this.#headings.values()) {

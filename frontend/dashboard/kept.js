@@ -1,4 +1,4 @@
-/** Lists of values' ids that are remembered in this browser, where it lets us. */
+/** Lists of names - values' ids, keys - that are remembered in this browser, where it lets us. */
 
 /** @param {string} key @returns {string[]} */
 export function recall(key) {

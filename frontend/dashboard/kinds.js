@@ -150,13 +150,3 @@ export function gauge(value, about) {
   }
   return { at: share(value), marks };
 }
-
-/**
- * As a chart draws it; null: it can't.
- *
- * @param {unknown} value
- */
-export function asNumber(value) {
-  if (typeof value === "boolean") return value ? 1 : 0;
-  return typeof value === "number" ? value : null;
-}

@@ -13,6 +13,8 @@ const POINTS = 300;
 /** A range that ends now is asked again this often at most (s). */
 const AGAIN = 2;
 const CHANGES = 20;
+/** For so long (ms) changes of the value that is shown are waited for, to be asked about together. */
+const NEWEST = 400;
 /** What is under the cursor is read out when the cursor rests (ms). */
 const READ_AFTER = 350;
 /** Stretches that are shown (s). */
@@ -57,6 +59,8 @@ export class Panel {
   #at = null;
   /** Up to when its past is shown. @type {number | null} */
   #pastOf = null;
+  /** Until changes are asked for that have come. */
+  #newest = 0;
   #numbers = /** @type {HTMLDetailsElement} */ (find(this.#panel, ".numbers"));
   /** The past that came last, and how its numbers are written. @type {{past: import("./past.js").Past, shown: (value: number | null) => string} | null} */
   #latest = null;
@@ -160,7 +164,8 @@ export class Panel {
     if (deleted.some((row) => row.pk === pk)) return this.close();
     if (updated.some((row) => row.pk === pk && row.data.value !== row.before?.value)) {
       this.draw();
-      void this.#askNewest();
+      // Of a value that changes many times a second some at once.
+      this.#newest ||= window.setTimeout(() => void this.#askNewest(), NEWEST);
     }
   }
 
@@ -298,7 +303,7 @@ export class Panel {
       this.#drawNumbers(past, tile);
       await this.#chart.draw(past, tile).catch(() => {
         this.#panel.classList.add("chartless");
-        this.#tell("The chart's library isn't installed; its numbers are below.");
+        this.#tell("There is no chart, as its library can't be loaded; its numbers are below.");
       });
       if (name !== null && this.#at === null) this.#timer = window.setTimeout(() => void this.#again(), 1000 * Math.max(AGAIN, past.step));
     } catch (error) {
@@ -362,13 +367,25 @@ export class Panel {
 
   /** What has come since the newest that is listed. */
   async #askNewest() {
+    this.#newest = 0;
     const tile = this.#tile;
-    if (tile === null) return;
-    const newest = Number(/** @type {HTMLElement | null} */ (this.#list.firstElementChild)?.dataset.id ?? 0);
+    if (tile === null || this.#at !== null) return;
     const found = await changes(tile.kind, tile.pk, { limit: CHANGES }).catch(() => []);
-    if (tile !== this.#tile) return;
-    this.#list.prepend(...this.#items(found, tile).filter((item) => Number(item.dataset.id) > newest));
-    while (this.#list.childElementCount > 10 * CHANGES) this.#list.lastElementChild?.remove();
+    if (tile !== this.#tile || this.#at !== null) return;
+    const newest = this.#listed[0] ?? 0;
+    const items = this.#items(found, tile).filter((item) => Number(item.dataset.id) > newest);
+    // Of so many there may be others between them and those that are listed; unless somebody is there, it begins anew.
+    const most = items.length === CHANGES && !this.#list.contains(document.activeElement) ? CHANGES : 10 * CHANGES;
+    this.#list.prepend(...items);
+    if (this.#list.childElementCount <= most) return;
+    while (this.#list.childElementCount > most) this.#list.lastElementChild?.remove();
+    this.#oldest = this.#listed.at(-1) ?? null;
+    find(this.#panel, ".more").hidden = false;
+  }
+
+  /** The ids of the changes in the list. */
+  get #listed() {
+    return [.../** @type {HTMLCollectionOf<HTMLElement>} */ (this.#list.children)].map(({ dataset }) => Number(dataset.id));
   }
 
   async #askChanges() {
@@ -378,7 +395,8 @@ export class Panel {
     try {
       const found = await changes(tile.kind, tile.pk, page);
       if (tile !== this.#tile) return;
-      this.#list.append(...this.#items(found, tile));
+      const listed = this.#listed;
+      this.#list.append(...this.#items(found, tile).filter(({ dataset }) => !listed.includes(Number(dataset.id))));
       this.#oldest = found.at(-1)?.id ?? this.#oldest;
       find(this.#panel, ".more").hidden = found.length < CHANGES;
     } catch (error) {

@@ -1,28 +1,17 @@
+import { standing } from "../databinding/standing.js";
 import { announce } from "./announce.js";
 import { find, setText } from "./dom.js";
 import { formatClock } from "./format.js";
 
 /**
- * How things stand, in words: of the connection, and of the stream on it. Pure.
+ * @typedef {import("../databinding/standing.js").Standing} Standing
  *
  * @typedef {object} Rows  A stream, or several taken together.
  * @property {import("../databinding/stream.js").StreamState} state
  * @property {Error | null} error
  * @property {boolean} loaded
  * @property {(event: "state", listener: () => void) => unknown} on
- *
- * @typedef {"connecting" | "catching up" | "live" | "reconnecting" | "offline" | "ended" | "refused"} Standing
- *
- * @param {import("../databinding/socket.js").StateEvent} connection
- * @param {import("../databinding/stream.js").StreamState} stream
- * @returns {Standing}
  */
-export function standing(connection, stream) {
-  if (connection.state === "closed") return "ended";
-  if (connection.state !== "live") return connection.state;
-  if (stream === "refused" || stream === "live") return stream;
-  return "catching up";
-}
 
 /** @type {Record<Standing, {icon: string, word: string}>} */
 const LOOKS = {

@@ -1,12 +1,15 @@
+import { drawing } from "../databinding/drawing.js";
+import { numberOf, pointsOf, Tail } from "../databinding/tail.js";
 import { find, instantiate, neighbour, setText } from "./dom.js";
 import { Edit } from "./edit.js";
 import { formatAge, formatClock, formatMoment } from "./format.js";
 import { isStale, reportedAt } from "./freshness.js";
-import { History, pointsOf } from "./history.js";
-import { asNumber, draft, format, formatChange, formatWithUnit, gauge, judge, parse } from "./kinds.js";
-import { sparkline, SPAN } from "./sparkline.js";
+import { draft, format, formatChange, formatWithUnit, gauge, judge, parse } from "./kinds.js";
 
+/** What its line shows at most: ms, and points; and its height in the units of its drawing. */
+const SPAN = 300_000;
 const POINTS = 300;
+const HEIGHT = 32;
 /** A box flashes if its value held this long (ms). One that never rests needs no flash: it is seen to move. */
 const FLASH_AFTER = 2500;
 /** Instead of the flash where motion is not wanted: a mark for this long (ms). */
@@ -45,6 +48,8 @@ export class Tile {
   pinned = false;
   /** Whether its past was asked for: before, it needn't remember any. */
   asked = false;
+  /** Whether some of it was missed since. */
+  behind = false;
   changedAt = 0;
   /** @type {import("./kinds.js").Description} */
   about;
@@ -52,7 +57,7 @@ export class Tile {
   judgement;
 
   #events;
-  #history = new History(POINTS, SPAN);
+  #tail = new Tail(SPAN, POINTS);
   /** The value before the last change. @type {unknown} */
   #before;
   #missed = false;
@@ -82,8 +87,8 @@ export class Tile {
     this.judgement = judge(row.data.value, about);
     this.#events = events;
     this.#seenAt = now;
-    const number = asNumber(row.data.value);
-    if (number !== null) this.#history.push(now, number);
+    const number = numberOf(row.data.value);
+    this.#tail.push(now, number);
   }
 
   /** @returns {HTMLElement} */
@@ -116,9 +121,9 @@ export class Tile {
     const before = this.data.value;
     this.data = data;
     if (data.value !== before) {
-      const number = asNumber(data.value);
-      if (number === null) this.#history.gap(now);
-      else this.asked ? this.#history.push(now, number) : this.#history.restart(now, number);
+      const number = numberOf(data.value);
+      if (number !== null && !this.asked) this.#tail = new Tail(SPAN, POINTS);
+      this.#tail.push(now, number);
       this.#before = before;
       this.#flash ||= now - this.changedAt >= FLASH_AFTER;
       this.changedAt = now;
@@ -135,9 +140,9 @@ export class Tile {
     this.#events.dirty(this);
   }
 
-  /** @param {import("./past.js").Past} past  What it was before the page was here. */
+  /** @param {import("./past.js").Past} past  What it was before the page was here, and while it was away. */
   remember(past) {
-    this.#history.begin(pointsOf(past, this.#events.skew()));
+    this.#tail.fill(pointsOf(past, this.#events.skew()));
     this.#events.dirty(this);
   }
 
@@ -159,7 +164,7 @@ export class Tile {
 
   /** Nothing of its line is for the moment that is shown. */
   forget() {
-    this.#history = new History(POINTS, SPAN);
+    this.#tail = new Tail(SPAN, POINTS);
     this.#events.dirty(this);
   }
 
@@ -179,7 +184,7 @@ export class Tile {
    * @param {number} time
    */
   interrupt(time) {
-    this.#history.gap(time);
+    this.#tail.push(time, null);
   }
 
   /** Put the focus here. */
@@ -193,7 +198,7 @@ export class Tile {
    * @param {number} time
    */
   resume(time) {
-    if (this.data.value !== null) this.#history.resume(time);
+    this.#tail.push(time, numberOf(this.data.value));
     this.#events.dirty(this);
   }
 
@@ -230,12 +235,13 @@ export class Tile {
     this.drawAge(now, null);
     if (this.kind !== "textval") {
       const { warn_low, warn_high, critical_low, critical_high } = this.about;
-      const paths = sparkline(this.#history.points(), now, { warn: [warn_low, warn_high], critical: [critical_low, critical_high] });
-      line.setAttribute("d", paths.line);
-      area.setAttribute("d", paths.area);
-      end.setAttribute("d", paths.end);
-      this.parts.warn.setAttribute("d", paths.warn);
-      this.parts.critical.setAttribute("d", paths.critical);
+      const points = this.#tail.points();
+      const drawn = drawing(points, now, Math.max(points[0]?.time ?? now, now - SPAN), HEIGHT);
+      line.setAttribute("d", drawn.line);
+      area.setAttribute("d", drawn.area);
+      end.setAttribute("d", drawn.end);
+      this.parts.warn.setAttribute("d", drawn.across([warn_low, warn_high]));
+      this.parts.critical.setAttribute("d", drawn.across([critical_low, critical_high]));
     }
     if (this.#flash) this.#drawFlash(now);
     this.drawnAt = now;

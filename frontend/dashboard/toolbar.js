@@ -1,9 +1,12 @@
 import { parameters, write } from "./address.js";
 import { find, setText } from "./dom.js";
 import { formatClock, formatNumber } from "./format.js";
+import { keep, recall } from "./kept.js";
 
 /** Typing is followed this fast (ms). */
 const SEARCH_AFTER = 80;
+/** Where keys are kept that are to do nothing. */
+const KEYS = "dashboard.keys-off";
 const SORTS = /** @type {const} */ (["name", "problems", "changed", "own"]);
 
 /** Search, order, groups, view, pause and full screen; all but the last two are in the page's address. */
@@ -17,6 +20,7 @@ export class Toolbar {
   #view = /** @type {HTMLButtonElement} */ (find(document, "#view"));
   #pause = /** @type {HTMLButtonElement} */ (find(document, "#pause"));
   #screen = /** @type {HTMLButtonElement} */ (find(document, "#full-screen"));
+  #keys = /** @type {HTMLInputElement} */ (find(document, "#keys"));
   #none = find(document, "#none");
   #timer = 0;
   /** @type {number | null} */
@@ -62,11 +66,22 @@ export class Toolbar {
     document.addEventListener("keydown", (event) => {
       // A slash goes to the search, as in many places; not where somebody writes one.
       const target = /** @type {Element} */ (event.target);
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog")) return;
+      if (!this.#keys.checked || event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog")) return;
       event.preventDefault();
       this.#search.focus();
     });
+    // Who speaks to his computer, or hits keys by chance, has it off.
+    this.#keys.checked = !recall(KEYS).includes("/");
+    this.#keys.addEventListener("change", () => {
+      keep(KEYS, this.#keys.checked ? [] : ["/"]);
+      this.#hint();
+    });
+    this.#hint();
     window.setInterval(() => this.draw(), 1000);
+  }
+
+  #hint() {
+    this.#search.placeholder = this.#keys.checked ? "Search  /" : "Search";
   }
 
   /** As the address says. */

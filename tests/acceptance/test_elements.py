@@ -91,7 +91,8 @@ async def test_a_chart_that_comes_later_begins_with_what_is_there(open_elements,
 
 
 async def test_an_outage_is_said_and_made_good(open_elements, values):
-    """Offline, each says so with an icon and a word; then it shows what it missed, with a gap."""
+    """Offline, each says so with an icon and a word; then it shows what it missed: a chart that
+    knows who tells the past without a gap, another one with it."""
     page = await open_elements()
     server, value = open_elements.server, page.locator("live-value").first
     server.kill()
@@ -101,8 +102,9 @@ async def test_an_outage_is_said_and_made_good(open_elements, values):
     await change("fan", value=8)
     await sync_to_async(server.start)()
     await expect(value).to_have_text("fan: 8 rpm")
-    line = page.locator("live-chart").first.locator("[part=line]")
-    await expect(line).to_have_attribute("d", re.compile("M.*M"))
+    for history, course in (("[history]", "^M[^M]+$"), (":not([history])", "M.*M")):
+        line = page.locator(f"live-chart{history} [part=line]")
+        await expect(line).to_have_attribute("d", re.compile(course))
 
 
 @pytest.mark.parametrize(

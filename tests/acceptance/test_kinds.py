@@ -1,6 +1,7 @@
 """Values of all kinds on the page: how they are shown, found, edited, and what they were."""
 
 import math
+import time
 from datetime import timedelta
 
 import pytest
@@ -143,6 +144,45 @@ async def test_search_order_and_pins_are_kept(start_server, open_page, admin_use
     await page.get_by_role("button", name="Groups").click()
     names = page.locator(".tile .name")
     await expect(names).to_have_text(["pump.note", "pump.door_open", "pump.pressure", "fan.rpm"])
+
+
+async def test_the_key_can_be_turned_off(start_server, open_page, pump):
+    """Who hits keys by chance has the slash do nothing, on this page and at the next visit."""
+    page = await open_page(start_server().url)
+    search, key = page.locator("#search"), page.get_by_label("The key / goes to the search")
+    await key.uncheck()
+    await page.reload()
+    await expect(key).not_to_be_checked()
+    await expect(search).to_have_attribute("placeholder", "Search")
+    await page.locator("#view").press("/")
+    await expect(page.locator("#view")).to_be_focused()
+    await key.check()
+    await page.locator("#view").press("/")
+    await expect(search).to_be_focused()
+
+
+async def test_the_changes_of_a_busy_value_are_asked_for_together(start_server, open_page, pump):
+    """The panel asks a few times a second at most, and leaves out none between those it shows."""
+    asked = []
+
+    async def listen(page):
+        page.on("request", lambda one: asked.append(one.url) if "/changes/" in one.url else None)
+
+    server = start_server()
+    row = await FloatValue.objects.aget(name="pump.pressure")
+    url = f"{server.url}/?value=floatval/{row.pk}"
+    page = await open_page(url, prepare=listen, **ENGLISH)
+    changes = page.locator("#panel-changes li")
+    await expect(changes).not_to_have_count(0)
+    before, begun = len(asked), time.monotonic()
+    for number in range(50):
+        await FloatValue.objects.filter(pk=row.pk).aupdate(value=number / 4)
+    await expect(changes.first).to_contain_text("12.25")
+    assert len(asked) - before <= 2 + (time.monotonic() - begun) / 0.4
+    shown = [text.split("bar")[0] for text in await changes.locator(".what").all_inner_texts()]
+    assert len(shown) >= 20
+    expected = [*(number / 4 for number in range(49, -1, -1)), 11.25]
+    assert [float(text) for text in shown] == expected[: len(shown)]
 
 
 async def test_a_paused_page_stands_still(start_server, open_page, pump):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 from contextlib import asynccontextmanager
@@ -9,7 +10,14 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import expect
 
-from tests.acceptance.dashboard import Frames, in_database, shows_the_database, standing, until
+from tests.acceptance.dashboard import (
+    Frames,
+    in_database,
+    shows,
+    shows_the_database,
+    standing,
+    until,
+)
 from tests.servers import CHECKOUT, PATIENCE, command, shell
 from values.models import IntegerValue
 
@@ -107,6 +115,37 @@ async def test_a_killed_server_comes_back_under_the_page(
     assert await page.evaluate("window.shrunk") == []
     assert frames.resumed() == [True] * len(frames.resumed())
     assert len(frames.resumed()) >= 2
+
+
+async def test_a_line_has_no_gap_of_what_only_the_page_has_missed(start_server, open_page):
+    """What values were while there was no connection is drawn once there is one; nobody who just
+    came is told that they changed while he was away."""
+    for name in ("held", "moved"):
+        await IntegerValue.objects.acreate(name=name, value=1)
+    server = start_server()
+
+    async def slow_to_connect(page):
+        async def connect(route):
+            await IntegerValue.objects.filter(name="moved", value=1).aupdate(value=2)
+            route.connect_to_server()
+
+        await page.route_web_socket("**/stream/", connect)
+
+    page = await open_page(server.url, prepare=slow_to_connect)
+    await shows(page, {"held": 1, "moved": 2})
+    tiles = page.locator(".tile")
+    await expect(tiles.filter(has_text="moved").locator(".age")).to_have_text("changed just now")
+
+    server.kill()
+    await page.wait_for_function(MARKED, arg=True)
+    for value in (3, 4):
+        await IntegerValue.objects.filter(name="moved").aupdate(value=value)
+    await asyncio.to_thread(server.start)
+    await shows(page, {"held": 1, "moved": 4})
+    await expect(tiles.filter(has_text="moved").locator(".age")).to_have_text("changed while away")
+    for name in ("held", "moved"):
+        line = tiles.filter(has_text=name).locator(".sparkline .line")
+        await expect(line).to_have_attribute("d", re.compile("^M[^M]+$"))
 
 
 async def test_a_page_that_was_away_for_too_long_gets_a_snapshot(

@@ -3,9 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Edit } from "../../frontend/dashboard/edit.js";
 import { formatAge, formatDelta, formatNumber, parseWhole, whyNotWhole } from "../../frontend/dashboard/format.js";
-import { History } from "../../frontend/dashboard/history.js";
-import { sparkline } from "../../frontend/dashboard/sparkline.js";
-import { standing } from "../../frontend/dashboard/status.js";
+import { standing } from "../../frontend/databinding/standing.js";
 
 test("whole numbers are read as people type them, anything else is none", () => {
   for (const [text, value] of [["42", 42], [" -7 ", -7], ["−7", -7], ["+3", 3], ["1 482", 1482], ["1,482,000", 1482000], ["1\u202f482", 1482], ["007", 7]])
@@ -30,80 +28,6 @@ test("ages go in coarse steps", () => {
   const ages = [0, 4999, 5000, 14_000, 60_000, 3_600_000, 90_000_000].map(formatAge);
   assert.deepEqual(ages, ["just now", "just now", "5 s ago", "10 s ago", "1 min ago", "1 h ago", "1 d ago"]);
   assert.equal(formatAge(-1000), "just now");
-});
-
-test("a history is capped and keeps the newest, oldest first", () => {
-  const history = new History(3);
-  for (let n = 1; n <= 5; n++) history.push(n, n * 10);
-  assert.deepEqual(history.points().map(({ value }) => value), [30, 40, 50]);
-});
-
-test("a history forgets what was over before its span, but not what held into it", () => {
-  const history = new History(99, 100);
-  for (const time of [0, 50, 120, 160, 230]) history.push(time, time);
-  assert.deepEqual(history.points().map(({ time }) => time), [120, 160, 230]);
-  history.push(260, 0);
-  assert.deepEqual(history.points().map(({ time }) => time), [160, 230, 260]);
-});
-
-test("a history that is begun anew knows nothing of before, nor of its gap", () => {
-  const history = new History(9);
-  history.push(1, 10);
-  history.gap(2);
-  history.restart(3, 20);
-  assert.deepEqual(history.points(), [{ time: 3, value: 20, gap: false }]);
-});
-
-test("what was before comes before what came in meanwhile", () => {
-  const history = new History(3);
-  history.push(10, 1);
-  history.push(20, 2);
-  history.begin([{ time: 1, value: 7, gap: false }, { time: 5, value: 8, gap: true }, { time: 10, value: 9, gap: false }]);
-  assert.deepEqual(history.points(), [
-    { time: 5, value: 8, gap: true },
-    { time: 10, value: 1, gap: false },
-    { time: 20, value: 2, gap: false },
-  ]);
-});
-
-test("a lost connection ends the line, and what comes after begins a new one", () => {
-  const history = new History(9);
-  history.gap(0); // nothing to end
-  history.push(1, 10);
-  history.gap(2);
-  history.gap(3); // still lost
-  history.push(4, 20);
-  history.resume(5); // a value came with it
-  assert.deepEqual(history.points(), [
-    { time: 1, value: 10, gap: false },
-    { time: 2, value: 10, gap: false },
-    { time: 4, value: 20, gap: true },
-  ]);
-});
-
-test("a value that is the same after a lost connection begins its line again", () => {
-  const history = new History(9);
-  history.push(1, 10);
-  history.gap(2);
-  history.resume(5);
-  assert.deepEqual(history.points().at(-1), { time: 5, value: 10, gap: true });
-});
-
-test("a sparkline goes in steps from the oldest point to now", () => {
-  const points = [{ time: 0, value: 0, gap: false }, { time: 50, value: 10, gap: false }];
-  const { line, end } = sparkline(points, 100);
-  assert.equal(line, "M3 29H100V3H197");
-  assert.equal(end, "M197 3h0");
-});
-
-test("a sparkline is broken where there is a gap", () => {
-  const points = [{ time: 0, value: 0, gap: false }, { time: 50, value: 10, gap: true }];
-  assert.equal(sparkline(points, 100).line, "M3 29H3M100 3H197");
-});
-
-test("a single value is a level line to the right, no value is none", () => {
-  assert.equal(sparkline([{ time: 5, value: 7, gap: false }], 5).line, "M3 16H197");
-  assert.deepEqual(sparkline([], 5), { line: "", area: "", end: "", warn: "", critical: "" });
 });
 
 /** An edit from 10 to 20 that was submitted. */

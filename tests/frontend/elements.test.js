@@ -5,7 +5,6 @@ import { formatValue, isNumeric } from "../../frontend/databinding/elements/form
 import { lookOf } from "../../frontend/databinding/elements/look.js";
 import { compare, membership } from "../../frontend/databinding/elements/members.js";
 import { mainField } from "../../frontend/databinding/elements/parts.js";
-import { drawing, Tail } from "../../frontend/databinding/elements/tail.js";
 
 test("values are shown by their kind", () => {
   const shown = [1482, -5, 0, true, false, "on", null, undefined, "", [1, 2], { a: 1 }, "12.50"].map((value) => formatValue(value));
@@ -64,42 +63,6 @@ test("how an element stands has an icon and a word, but where all is well", () =
 test("what stood before the first connection is not called offline until it fails", () => {
   const facts = { connection: { state: "connecting", since: 0 }, stream: { ...stream, state: "idle" }, there: true, staleSince: null };
   assert.equal(lookOf(facts).state, "live");
-});
-
-test("a tail forgets what is older than its span, but what held into it", () => {
-  const tail = new Tail(100);
-  for (const [time, value] of [[0, 1], [50, 2], [60, 2], [140, 3], [230, 4]]) tail.push(time, value);
-  assert.deepEqual(tail.points(230), [{ time: 50, value: 2 }, { time: 140, value: 3 }, { time: 230, value: 4 }]);
-});
-
-test("a tail keeps so many points at most", () => {
-  const tail = new Tail(1e9, 3);
-  for (let n = 0; n < 9; n++) tail.push(n, n);
-  assert.deepEqual(tail.points(9).map(({ value }) => value), [6, 7, 8]);
-});
-
-test("what was before goes before what came in", () => {
-  const tail = new Tail(1000);
-  tail.push(500, 5);
-  tail.before([{ time: 100, value: 1 }, { time: 600, value: 9 }]);
-  assert.deepEqual(tail.points(700).map(({ value }) => value), [1, 5]);
-});
-
-test("a tail begins with something", () => {
-  const tail = new Tail(1000);
-  tail.push(1, null);
-  assert.deepEqual(tail.points(1), []);
-});
-
-test("a drawing goes in steps to now, and is broken where nothing is known", () => {
-  const points = [{ time: 0, value: 0 }, { time: 50, value: 10 }];
-  const { line, end, least, most } = drawing(points, 100, 100);
-  assert.deepEqual([line, end, least, most], ["M3 37H100V3H197", "M197 3h0", 0, 10]);
-  const broken = [{ time: 0, value: 0 }, { time: 25, value: null }, { time: 50, value: 10 }];
-  assert.equal(drawing(broken, 100, 100).line, "M3 37H51.5M100 3H197");
-  const lost = [{ time: 0, value: 5 }, { time: 50, value: null }];
-  assert.deepEqual([drawing(lost, 100, 100).line, drawing(lost, 100, 100).end], ["M3 20H100", ""]);
-  assert.deepEqual(drawing([], 100, 100), { line: "", area: "", end: "", least: null, most: null });
 });
 
 test("rows are ordered by fields, the key last", () => {

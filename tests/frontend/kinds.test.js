@@ -4,9 +4,7 @@ import { test } from "node:test";
 import { arrange, groupOf, matches } from "../../frontend/dashboard/arrangement.js";
 import { formatDecimal, parseDecimal, whyNotDecimal } from "../../frontend/dashboard/format.js";
 import { isStale, reportedAt } from "../../frontend/dashboard/freshness.js";
-import { History, pointsOf } from "../../frontend/dashboard/history.js";
 import { format, formatChange, formatWithUnit, gauge, judge, parse } from "../../frontend/dashboard/kinds.js";
-import { sparkline } from "../../frontend/dashboard/sparkline.js";
 
 test("decimals are read as people type them, anything else is none", () => {
   for (const [text, value] of [["1.5", 1.5], ["-0.25", -0.25], ["−3", -3], [".5", 0.5], ["1,482.25", 1482.25], ["1e3", 1000], ["2.", 2]])
@@ -67,35 +65,6 @@ test("a value is stale after three of its intervals without report or change", (
   assert.equal(isStale(about, 0, 500, reported + 6001), false); // our clock is ahead
   assert.equal(isStale({ reported_at: about.reported_at }, 0, 0, reported + 1e9), false);
   assert.equal(reportedAt({ expected_interval: 1 }, 0, 0), null);
-});
-
-test("a past becomes a line: a value holds until the next, nothing known is a gap", () => {
-  const past = /** @type {any} */ ({ time: [10, 20, 30, 40, 50], last: [1, 1, null, null, 3] });
-  assert.deepEqual(pointsOf(past, 0), [
-    { time: 10_000, value: 1, gap: false },
-    { time: 30_000, value: 1, gap: false, end: true },
-    { time: 50_000, value: 3, gap: true },
-  ]);
-  assert.deepEqual(pointsOf(/** @type {any} */ ({ time: [1], last: [true] }), 500), [{ time: 1500, value: 1, gap: false }]);
-});
-
-test("what was before the page was here goes before what came since", () => {
-  const history = new History(4);
-  history.push(30, 3);
-  history.push(40, 4);
-  history.begin([{ time: 10, value: 1, gap: false }, { time: 20, value: 2, gap: true }, { time: 35, value: 9, gap: false }]);
-  assert.deepEqual(history.points().map(({ time, gap }) => [time, gap]), [[10, false], [20, true], [30, false], [40, false]]);
-  history.push(50, 5);
-  assert.deepEqual(history.points().map(({ value }) => value), [2, 3, 4, 5]);
-});
-
-test("a sparkline ends five minutes ago, and shows the thresholds that are among its values", () => {
-  const now = 1_000_000;
-  const points = [0, now - 200_000].map((time, at) => ({ time, value: at * 10, gap: false }));
-  const paths = sparkline(points, now, { warn: [5, 50], critical: [null] });
-  assert.ok(paths.line.startsWith("M3 29H"), paths.line);
-  assert.equal(paths.warn.split("M").length - 1, 1);
-  assert.equal(paths.critical, "");
 });
 
 const tile = (/** @type {string} */ name, more = {}) => ({ id: name, data: { name }, pinned: false, rank: 0, ...more });

@@ -3,8 +3,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { arrange, moved } from "../../frontend/dashboard/arrangement.js";
 import { formatStep, fromAddress, SPANS, stretch, toAddress, toLocal } from "../../frontend/dashboard/journey.js";
-import { History, pointsOf } from "../../frontend/dashboard/history.js";
-import { sparkline } from "../../frontend/dashboard/sparkline.js";
 
 const bounds = { earliest: 0, now: 10_000 };
 
@@ -61,18 +59,4 @@ test("an own order holds within groups and pins; what was never placed is last, 
   const names = (grouped) => arrange(tiles, { search: "", sort: "own", grouped }).map(({ tiles }) => tiles.map(({ id }) => id));
   assert.deepEqual(names(true), [["y.p"], ["x.b", "x.a", "x.c", "x.d"], ["y.a"]]);
   assert.deepEqual(names(false), [["y.p"], ["y.a", "x.b", "x.a", "x.c", "x.d"]]);
-});
-
-test("a line ends where nothing is known any more, without a dot for now", () => {
-  const past = { pk: 1, step: 10, source: "samples", time: [0, 10, 20, 30], last: [1, 2, null, null], min: [], max: [], mean: [], count: [] };
-  const history = new History(9);
-  history.begin(pointsOf(past, 0));
-  const { line, end } = sparkline(history.points(), 40_000);
-  assert.equal(line, "M3 29H51.5V3H100V3H100");
-  assert.equal(end, "");
-});
-
-test("a line ends at the moment that is shown", () => {
-  const points = [{ time: 0, value: 0, gap: false }, { time: 50, value: 10, gap: false }, { time: 150, value: 0, gap: false }];
-  assert.equal(sparkline(points, 100).line, "M3 29H100V3H197");
 });

@@ -1,12 +1,15 @@
+import { drawing, WIDTH } from "../drawing.js";
 import { getJson } from "../json.js";
+import { numberOf, pointsOf, Tail } from "../tail.js";
 import { LiveElement } from "./element.js";
-import { formatValue, isNumeric } from "./format.js";
+import { formatValue } from "./format.js";
 import { labelOf, mainField, part, setState, setText, unitOf } from "./parts.js";
-import { HEIGHT, Tail, WIDTH, drawing } from "./tail.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 /** While it is seen, the line moves on also when nothing changes (ms). */
 const MOVE = 1000;
+/** Of the drawing, in its own units. */
+const HEIGHT = 40;
 /** Points that are asked for of the past. */
 const PAST = 200;
 
@@ -28,6 +31,7 @@ export class LiveChart extends LiveElement {
   #end = document.createElementNS(SVG, "path");
   /** @type {Tail | null} */
   #tail = null;
+  #missed = false;
   #timer = 0;
 
   constructor() {
@@ -78,14 +82,19 @@ export class LiveChart extends LiveElement {
 
   stood() {
     // While there is no connection nothing is known of the value; back, it is again what it is.
-    if (this.live) this.took();
-    else if (this.old) this.#tail?.push(Date.now(), null);
+    if (this.live) {
+      this.took();
+      if (this.#missed && this.#tail) void this.#ask(this.#tail);
+      this.#missed = false;
+    } else if (this.old) {
+      this.#missed = true;
+      this.#tail?.push(Date.now(), null);
+    }
   }
 
   took() {
-    const value = this.#number();
-    if (value !== null) this.#tail?.push(Date.now(), value);
-    else if (this.live) this.#tail?.push(Date.now(), null);
+    const value = numberOf(this.row?.[this.#field]);
+    if (value !== null || this.live) this.#tail?.push(Date.now(), value);
   }
 
   get #span() {
@@ -95,13 +104,6 @@ export class LiveChart extends LiveElement {
 
   get #field() {
     return this.getAttribute("field") ?? mainField(this.row);
-  }
-
-  /** @returns {number | null} */
-  #number() {
-    const value = this.row?.[this.#field];
-    if (typeof value === "boolean") return Number(value);
-    return isNumeric(value) ? Number(value) : null;
   }
 
   /**
@@ -118,9 +120,7 @@ export class LiveChart extends LiveElement {
     try {
       const { data } = await getJson(url);
       if (data === null) return;
-      /** @type {{time: number[], last: unknown[]}} */
-      const { time, last } = data;
-      tail.before(time.map((seconds, index) => ({ time: seconds * 1000, value: isNumeric(last[index]) ? Number(last[index]) : null })));
+      tail.fill(pointsOf(data));
       this.update();
     } catch (error) {
       console.warn(`The history at ${url.pathname} can't be had: ${error}`); // The tail goes on by itself.
@@ -131,10 +131,10 @@ export class LiveChart extends LiveElement {
   draw(look) {
     const format = this.getAttribute("format") ?? "";
     const row = this.row;
-    if (row !== undefined && this.#number() === null && row[this.#field] !== null)
+    if (row !== undefined && numberOf(row[this.#field]) === null && row[this.#field] !== null)
       look = { state: "wrong", icon: "◆", word: this.#field in row ? `${this.#field} is no number` : `No field ${this.#field}` };
     const now = Date.now();
-    const drawn = drawing(this.#tail?.points(now) ?? [], now, this.#span);
+    const drawn = drawing(this.#tail?.points() ?? [], now, now - this.#span, HEIGHT);
     for (const [path, d] of /** @type {const} */ ([[this.#line, drawn.line], [this.#area, drawn.area], [this.#end, drawn.end]]))
       if (path.getAttribute("d") !== d) path.setAttribute("d", d);
     setText(this.#label, labelOf(this));
