@@ -280,7 +280,7 @@ class Door:
                 if self._is_at(before, place):
                     # The same key, by which others may be meant now.
                     before.relay.reread(before.audience.form)
-                    if not before.loading:
+                    if not await before.outdated():
                         return
                     # What is on its way was read before, however long it has waited.
                 joined = await self._join(place)

@@ -268,7 +268,7 @@ class _EventStream:
             return
         if audience.is_of(form, names_of(form.binding, groups, limit)):
             self._subscription.relay.reread(audience.form)
-            if not self._subscription.loading:
+            if not await self._subscription.outdated():
                 return
             # What is on its way was read before, however long it has waited.
         self._finish()

@@ -133,6 +133,16 @@ class Subscription:
         """Is a snapshot on its way?"""
         return self._fetching is not None or self._rest is not None or bool(self._texts)
 
+    async def outdated(self) -> bool:
+        """Is what is on its way of rows that are others by now, as far as its user is concerned?
+
+        Raises `databinding.relay.DatabaseAway`.
+        """
+        if not self.loading or not self.audience.form.personal:
+            return False
+        await self.hub.ask(self.relay, lambda this: None)
+        return self.loading and self.audience.number > self._target
+
     @property
     def held_back(self) -> bool:
         """Does it wait for its client to acknowledge frames?"""

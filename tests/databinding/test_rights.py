@@ -24,7 +24,7 @@ from databinding.hub import running_hub
 from databinding.relay import relay_for
 from databinding.rights import look, rights_of
 from databinding.vigil import Vigil
-from tests.databinding.clients import Client, eventually
+from tests.databinding.clients import Client, eventually, stays
 from tests.databinding.events import Response
 from tests.databinding.users import ENDS, log_in, session_with, user_named
 from tests.shapes.bindings import Demultiplexer, NoteBinding, PermittedBinding, TeamBinding
@@ -280,6 +280,25 @@ async def test_a_snapshot_that_is_broken_off_leaves_nothing(stream, lost):
             came = len(client.frames)
             await until(client, ["mine"], stream)
             assert "yours" not in json.dumps(client.frames[came:])
+
+
+async def test_a_snapshot_goes_on_whose_rows_are_the_same():
+    """Where an account changes, but not what it may see, a snapshot on its way isn't begun anew."""
+    ana = await user_named("ana")
+    pks = [await write(ana, "mine") for _ in range(3)]
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "SNAPSHOT_CHUNK": 2}):
+        async with Client(Demultiplexer, user=ana) as client:
+            client.acknowledging = False
+            await client.ask("note", "subscribe", window=1)
+            assert (await client.receive())["payload"]["complete"] is False
+            (before,) = running_hub().subscriptions()
+            passes = relay_for("default").tally.refreshes
+            await change(ana, first_name="Ana")
+            await eventually(lambda: relay_for("default").tally.refreshes > passes)
+            await stays(lambda: running_hub().subscriptions() == [before])
+            await client.send("note", "ack", frames=1)
+            assert (await client.receive())["payload"]["complete"] is True
+            assert sorted(client.rows["note"]) == pks
 
 
 async def test_a_snapshot_that_is_broken_off_is_taken_back():
