@@ -516,7 +516,6 @@ async def test_an_exception_is_a_plain_sentence(caplog):
 # The database
 
 
-@pytest.mark.sqlite
 @pytest.mark.parametrize("name", ["wait_for_one_cancelled", "exit"])
 async def test_an_action_that_goes_astray_is_one_fault(name, caplog):
     """What ends tasks or programs, raised by an action, ends neither: the stream goes on."""
@@ -527,6 +526,7 @@ async def test_an_action_that_goes_astray_is_one_fault(name, caplog):
         assert (await client.ask("s", "count"))["data"] == {"count": 0}
 
 
+@pytest.mark.sqlite
 async def test_a_locked_database_is_503(monkeypatch):
     """A write that doesn't get the lock in time is answered 503; reading goes on meanwhile."""
     row = await create(name="a", value=1)
