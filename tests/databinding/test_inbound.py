@@ -513,9 +513,6 @@ async def test_an_exception_is_a_plain_sentence(caplog):
     assert "secret" not in str(client.frames)
 
 
-# The database
-
-
 @pytest.mark.parametrize("name", ["wait_for_one_cancelled", "exit"])
 async def test_an_action_that_goes_astray_is_one_fault(name, caplog):
     """What ends tasks or programs, raised by an action, ends neither: the stream goes on."""
@@ -524,6 +521,9 @@ async def test_an_action_that_goes_astray_is_one_fault(name, caplog):
         assert reply["response_status"] == 500
         assert reply["errors"] == ["Something went wrong on the server."]
         assert (await client.ask("s", "count"))["data"] == {"count": 0}
+
+
+# The database
 
 
 @pytest.mark.sqlite
