@@ -24,6 +24,8 @@ import { FORBIDDEN, PONG, SESSION_OVER, TOO_FAST } from "./protocol.js";
 /** @type {Record<number, StateEvent["reason"]>} */
 const REASONS = { [SESSION_OVER]: "session over", [FORBIDDEN]: "forbidden", [TOO_FAST]: "too fast" };
 const FINAL = new Set([SESSION_OVER, FORBIDDEN]);
+/** `WebSocket.OPEN`: beyond that it is closing or closed. */
+const OPEN = 1;
 /** However often the network flaps, tries keep this distance (ms). */
 const TRY_DISTANCE = 1000;
 
@@ -189,7 +191,11 @@ export class Socket extends Emitter {
 
   /** The page is shown again or the network changed: look at once what became of the connection. */
   #wake() {
-    if (this.status.state === "live") return this.#heartbeat.probe();
+    if (this.status.state === "live") {
+      // A browser that has put a page aside closes its connections, and tells of it later.
+      const open = this.#websocket === null || !(this.#websocket.readyState > OPEN);
+      return open ? this.#heartbeat.probe() : this.#lost(null);
+    }
     if (this.status.retryAt === null) return;
     const now = this.#platform.now();
     if (this.status.reason === "too fast" && now < this.status.retryAt) return;

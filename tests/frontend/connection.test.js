@@ -207,6 +207,18 @@ test("after a sleep it asks at once and gives up soon", () => {
   assert.equal(live.state, "reconnecting");
 });
 
+test("a page put back by its browser, which has closed the connection meanwhile, isn't live until there is another", () => {
+  const { world, live } = liveWorld();
+  const pings = world.socket.pings;
+  world.happen("pageshow");
+  assert.equal(world.socket.pings, pings + 1);
+  world.socket.readyState = 3; // of which the event is still to come
+  world.happen("pageshow");
+  assert.equal(live.state, "reconnecting");
+  world.pass(1000);
+  assert.equal(world.sockets.length, 2);
+});
+
 test("a ping that wasn't answered makes no later round trip longer", () => {
   const { world, live } = liveWorld();
   world.pass(10_000); // the next ping, which a server leaves that can't write just now
