@@ -169,7 +169,10 @@ class Audience:
         """The beginning of all rows; shared by all who come before the next change."""
         made = self._snapshots.get(stream)
         if made is None or made.standing != standing:
-            made = self._snapshots[stream] = Snapshot(self, stream, standing)
+            # One that is left is of the same rows: where they change it is forgotten. Those of a
+            # window may have changed places alone.
+            before = None if self.windowed else made
+            made = self._snapshots[stream] = Snapshot(self, stream, standing, before)
         return Chunk(made, 0)
 
     def page(self, stream: str, standing: Standing) -> str | None:
@@ -214,16 +217,27 @@ class Snapshot:
     #: Frames that are kept.
     shared = 32
 
-    def __init__(self, audience: Audience, stream: str, standing: Standing) -> None:
+    def __init__(
+        self, audience: Audience, stream: str, standing: Standing, before: Snapshot | None = None
+    ) -> None:
+        """With one of the same rows, of a state `before`: they are shared, and frames but the last,
+        which has the cursor."""
         self.standing = standing
         self._stream = stream
-        # Two lists: a tuple for each row would cost four times as much.
-        self._keys = list(audience.keys())
-        self._fragments = [audience.rows.fragments[key] for key in self._keys]
         self._cursor = audience.cursor(stream, standing)
         self._size = settings.SNAPSHOT_CHUNK
         self._frames: dict[int, str] = {}
         self._making = threading.Lock()
+        if before is None or before._size != self._size:
+            # Two lists: a tuple for each row would cost four times as much.
+            self._keys = list(audience.keys())
+            self._fragments = [audience.rows.fragments[key] for key in self._keys]
+            return
+        self._keys, self._fragments = before._keys, before._fragments
+        with before._making:
+            self._frames.update(before._frames)
+        last = max(0, len(self._keys) - 1) // self._size * self._size
+        self._frames.pop(last, None)
 
     def frame(self, start: int) -> tuple[str, int | None]:
         """The frame with the rows from this one on, and where the next begins (None: complete)."""

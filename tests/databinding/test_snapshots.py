@@ -6,9 +6,10 @@ import pytest
 from channels.db import database_sync_to_async as in_database
 from django.test import override_settings
 
-from databinding import reading
+from databinding import protocol, reading
 from databinding.subscription import Subscription
 from tests.databinding.clients import Client
+from tests.shapes.models import Named
 from tests.talk.bindings import Demultiplexer
 from tests.talk.models import IntegerValue
 
@@ -41,6 +42,31 @@ async def test_the_frames_of_a_snapshot_count_for_the_window(limit):
             await client.send("intval", "ack", frames=2)
             came = [json.loads(await client.receive_text()) for _ in range(2)]
             assert [bool(frame["cursor"]) for frame in came] == [False, True]
+
+
+async def test_who_joins_while_only_other_rows_change_shares_a_snapshot(monkeypatch):
+    """Of rows that nobody has changed frames are made once, whatever else was committed."""
+    await create(6)
+    made = []
+    whole = protocol.snapshot
+
+    def snapshot(stream, items, cursor=protocol.NO_CURSOR):
+        made.append(cursor)
+        return whole(stream, items, cursor)
+
+    monkeypatch.setattr(protocol, "snapshot", snapshot)
+    with override_settings(DATABINDING={"SNAPSHOT_CHUNK": 2}):
+        async with Client(Demultiplexer) as client, Client(Demultiplexer) as other:
+            await client.subscribe("intval")
+            await in_database(Named.objects.create)(code="elsewhere")
+            await other.subscribe("intval")
+            assert client.rows == other.rows == {"intval": await rows()}
+            assert client.cursors != other.cursors
+            assert [bool(cursor) for cursor in made] == [False, False, True, True]
+            await in_database(IntegerValue.objects.update)(value=7)
+            await client.until("intval", await rows())
+            await other.subscribe("intval")
+            assert other.rows == {"intval": await rows()}
 
 
 async def test_a_snapshot_taken_slowly_is_of_one_state():

@@ -78,6 +78,21 @@ async def test_a_row_that_enters_pushes_one_out(rooms):
         assert sorted(events(page)) == [("create", "aa"), ("delete", None)]
 
 
+async def test_an_order_by_what_is_not_sent_is_that_of_now(rooms, monkeypatch):
+    """Who comes after rows have changed places gets them in their order, though none has changed
+    otherwise."""
+    monkeypatch.setattr(LatestBinding, "fields", ["room"])
+    async with client(rooms[0]) as first, client(rooms[0]) as second:
+        await first.subscribe("latest")
+        before = [item["pk"] for item in first.frames[-1]["payload"]["items"]]
+        await change("a", text="aa")
+        await change("b", text="a")
+        await change("aa", text="b")
+        await second.subscribe("latest")
+        after = [item["pk"] for item in second.frames[-1]["payload"]["items"]]
+        assert after == [before[1], before[0], before[2]]
+
+
 async def test_a_row_that_leaves_lets_one_in(rooms):
     """Whether deleted, hidden, moved or changed in its place, a row that leaves lets one in."""
     async with client(rooms[0]) as page:
