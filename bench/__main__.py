@@ -39,6 +39,32 @@ for model in (BoundValue, ObservedValue, PlainValue, IntegerValue):
     model.objects.bulk_create(model(name=name_of(n, rows)) for n in range(rows))
 """
 
+FILL_SESSIONS = """
+import sys, django
+django.setup()
+from datetime import timedelta
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+from bench.crowd import session_key
+names = (f"user{n}" for n in range(int(sys.argv[1])))
+users = User.objects.bulk_create(User(username=name, password="!") for name in names)
+backend = "django.contrib.auth.backends.ModelBackend"
+Session.objects.bulk_create(
+    Session(
+        session_key=session_key(n),
+        session_data=Session.objects.encode({
+            SESSION_KEY: str(user.pk),
+            BACKEND_SESSION_KEY: backend,
+            HASH_SESSION_KEY: user.get_session_auth_hash(),
+        }),
+        expire_date=timezone.now() + timedelta(days=1),
+    )
+    for n, user in enumerate(users)
+)
+"""
+
 
 def program(database, *arguments):
     return subprocess.run(
@@ -90,6 +116,7 @@ class Bench:
         if not os.path.exists(path):
             program(path, "manage.py", "migrate", "--verbosity", "0", "--run-syncdb")
             program(path, "-c", FILL_ROWS, str(rows))
+            program(path, "-c", FILL_SESSIONS, "500")
         return path
 
     def served(self, measure, held, **options):
@@ -121,7 +148,7 @@ class Bench:
         return self.served(connections.memory, 200, clients=clients, servers=self.servers)
 
     def handshakes(self):
-        """CPU of a handshake, and of a subscription."""
+        """CPU of a handshake, with and without a session, and of a subscription."""
         sized = {"clients": 50, "rounds": 1} if self.quick else {"clients": 500, "rounds": 5}
         return self.served(connections.handshakes, 20, servers=self.servers, **sized)
 

@@ -40,7 +40,8 @@ def memory(template, folder, redis, *, clients, servers):
 
 
 def handshakes(template, folder, redis, *, clients, rounds, servers):
-    """CPU milliseconds of a handshake, and with it of a subscription and its snapshot."""
+    """CPU milliseconds of a handshake, of one with a session, and of one with a subscription and its
+    snapshot."""
     found = {}
     with contextlib.ExitStack() as stack:
         systems = [
@@ -51,12 +52,15 @@ def handshakes(template, folder, redis, *, clients, rounds, servers):
         for number in range(rounds + 1):
             order.append(order.pop(0))
             for system in order:
-                ways = {"": None}
-                if system.kind.to == "ours":
-                    ways = {"": None, " subscribed": {"stream": "intval", "window": WINDOW}}
-                for way, subscribe in ways.items():
+                ours = system.kind.to == "ours"
+                ways = {"": {"subscribe": None, "modern": ours}}
+                if system.kind.to != "bare":
+                    ways[" with sessions"] = ways[""] | {"sessions": True}
+                if ours:
+                    ways[" subscribed"] = {"subscribe": {"stream": "intval", "window": WINDOW}}
+                for way, options in ways.items():
                     before = system.cpu()
-                    system.gather(clients, subscribe=subscribe, modern=system.kind.to == "ours")
+                    system.gather(clients, **options)
                     used = system.cpu() - before
                     system.disperse()
                     if number:  # The first is for warming up.

@@ -35,7 +35,9 @@ AT_ONCE = 100
 class Crowd:
     """The process, as the measurement sees it."""
 
-    def __init__(self, port, path, count, *, subscribe=None, modern=False, deaf=0, core=None):
+    def __init__(
+        self, port, path, count, *, subscribe=None, modern=False, sessions=False, deaf=0, core=None
+    ):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.crowd"],
             cwd=CHECKOUT,
@@ -54,6 +56,7 @@ class Crowd:
             count=count,
             subscribe=subscribe,
             modern=modern or subscribe is not None,
+            sessions=sessions,
             deaf=deaf,
         )
 
@@ -193,7 +196,7 @@ class Loop:
 
     # Commands
 
-    def open(self, port, path, count, subscribe, modern, deaf):
+    def open(self, port, path, count, subscribe, modern, sessions, deaf):
         self.port, self.path, self.subscribe = port, path, subscribe
         self.ack_after = 0
         offer = "Sec-WebSocket-Protocol: databinding\r\n" if modern else ""
@@ -207,8 +210,9 @@ class Loop:
         self.hello = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            f"{offer}\r\n"
+            f"{offer}"
         ).encode()
+        self.sessions = sessions
         self.clients = [Client(self.empty, number < deaf) for number in range(count)]
         self.connect(resume=False)
 
@@ -239,7 +243,8 @@ class Loop:
         client.socket.setblocking(False)
         if client.deaf:
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.socket.send(self.hello)
+        cookie = f"Cookie: sessionid={session_key(len(self.to_come))}\r\n" if self.sessions else ""
+        client.socket.send(self.hello + f"{cookie}\r\n".encode())
         client.phase = "handshake"
         client.buffer = b""
         client.unacknowledged = 0
@@ -399,6 +404,11 @@ class Loop:
             if client.unacknowledged >= self.ack_after:
                 client.unacknowledged = 0
                 client.socket.send(self.ack)
+
+
+def session_key(number):
+    """Of the session of a user of a template database (`bench.__main__`)."""
+    return f"bench{number:027d}"
 
 
 def masked(text):
