@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from playwright.async_api import async_playwright
 
-from bench import connections, fanout, idle, latency, machine, rates, tiles
+from bench import connections, fanout, held, idle, latency, machine, rates, tiles
 from bench.systems import SERVERS
 from tests.postgresql import PostgreSQL
 from tests.redis import Redis
@@ -162,6 +162,14 @@ class Bench:
         clients, rows = (50, 1_000) if self.quick else (500, 10_000)
         return self.served(connections.joining, rows, clients=clients, rows=rows)
 
+    def held(self):
+        """How long the event loop is held at most, by what."""
+        sized = {"clients": 50, "rows": 1_000, "seconds": 1}
+        if not self.quick:
+            sized = {"clients": 500, "rows": 10_000, "seconds": 8}
+        many = self.template(10 * sized["rows"])
+        return held.measure(self.template(sized["rows"]), many, self.folder, self.redis, **sized)
+
     def deaf(self):
         """Clients that never read, among others."""
         sized = {"clients": 100, "seconds": 1 if self.quick else 10}
@@ -205,6 +213,7 @@ PARTS = (
     "handshakes",
     "storm",
     "joining",
+    "held",
     "deaf",
     "processes",
     "browser",

@@ -2,6 +2,7 @@
 
 GET /bench/save?name=…&value=…&to=ours|page|channels|dcrf    save a row in this process
 GET /bench/run?first=…&count=…&gap=…&rows=…             have the bare application send
+GET /bench/held                                         how long the event loop was held
 """
 
 import json
@@ -15,9 +16,11 @@ from dashboard.asgi import application as dashboard  # sets Django up, which all
 # isort: split
 from bench import peers
 from bench.frames import name_of, text
+from bench.held import Held
 from bench.models import BoundValue, ObservedValue, PlainValue
 from values.models import IntegerValue
 
+held = Held()
 MODELS = {"ours": BoundValue, "page": IntegerValue, "channels": PlainValue, "dcrf": ObservedValue}
 
 
@@ -37,7 +40,7 @@ async def application(scope, receive, send):
         await peers.peer(scope, receive, send)
     else:
         asked = {name: found[0] for name, found in parse_qs(scope["query_string"].decode()).items()}
-        answer = await (run if path == "/bench/run" else write)(**asked)
+        answer = await ANSWERS[path](**asked)
         body = json.dumps(answer).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
@@ -53,3 +56,6 @@ async def write(name, value, to="ours"):
 async def run(first, count, gap, rows):
     values = range(int(first), int(first) + int(count))
     peers.bare.start([text(name_of(value, int(rows)), value) for value in values], float(gap))
+
+
+ANSWERS = {"/bench/save": write, "/bench/run": run, "/bench/held": held.asked}

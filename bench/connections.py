@@ -40,8 +40,7 @@ def memory(template, folder, redis, *, clients, servers):
 
 
 def handshakes(template, folder, redis, *, clients, rounds, servers):
-    """CPU milliseconds of a handshake, of one with a session, and of one with a subscription and its
-    snapshot."""
+    """CPU milliseconds of a handshake; with a session; with a subscription and its snapshot."""
     found = {}
     with contextlib.ExitStack() as stack:
         systems = [

@@ -66,3 +66,6 @@ sys.setswitchinterval(0.001)
 # too: that is next to nothing, and looking for it would be one such walk.
 gc.freeze()
 gc.enable()
+# Full walks are for what has piled up, not for each crowd that comes: its connections stay for a
+# while, and leave nothing to be collected when they go.
+gc.set_threshold(700, 10, 50)

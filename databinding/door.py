@@ -255,9 +255,12 @@ class Door:
             raise DatabaseAway(str(error)) from error
         except Exception as error:
             refused = as_api_exception(error)
-            if refused is None:
+            if refused is None or refused is error:
                 raise
-            raise refused from error
+            try:
+                raise refused from error
+            finally:
+                del refused  # It knows this frame, which isn't to know it.
         return place
 
     # When rights have changed
@@ -416,6 +419,8 @@ class Door:
         self.end_classic()
         if self.subscription is not None:
             self.subscription.end()
-        if self._worker is not None:
-            self._worker.cancel()
-        return self._worker
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.cancel()
+        self._consumer = None  # It knows its door.
+        return worker

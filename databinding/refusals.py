@@ -79,7 +79,21 @@ def refuse(names: Iterable[str], sentence: str) -> None:
 
 
 def as_api_exception(exc: Exception) -> exceptions.APIException | None:
-    """What the client is told of an exception; None: nothing, it is a fault of ours."""
+    """What the client is told of an exception; None: nothing, it is a fault of ours.
+
+    Where one that is an answer was raised is forgotten: nobody reads that, and it would leave all
+    that there was of a connection to Python's garbage collector.
+    """
+    found = _told_of(exc)
+    if found is not None:
+        known: BaseException | None = exc
+        while known is not None:
+            known.__traceback__ = None
+            known = known.__cause__ or known.__context__
+    return found
+
+
+def _told_of(exc: Exception) -> exceptions.APIException | None:
     match exc:
         case exceptions.APIException():
             return exc

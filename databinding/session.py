@@ -273,6 +273,10 @@ class Session:
             _, unfinished = await asyncio.wait(tasks, timeout=PATIENCE)
             for task in unfinished:
                 task.cancel()
+        # They know this: else Python's garbage collector would have to find all that there was of
+        # a connection, and hold the loop for as long as that takes where many have gone.
+        self.doors.clear()
+        self._introduction = None
 
     def count(self) -> int:
         """Subscriptions of this connection, and those being made."""

@@ -100,7 +100,7 @@ class _Line(NamedTuple):
     calls: set[asyncio.Task[None] | None]
 
 
-def _call(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return work(*args, **kwargs)
 
 

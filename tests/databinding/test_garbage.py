@@ -1,0 +1,94 @@
+"""What there was of a connection is gone with it: no cycles are left to Python's collector, which
+holds the loop for as long as it takes to find them."""
+
+import gc
+
+import pytest
+
+from databinding.connection import Connection
+from databinding.door import Door
+from databinding.inbound import BindingConsumer
+from databinding.introduction import Introduction
+from databinding.session import Session
+from databinding.subscription import Subscription
+from databinding.websockets import WebSocketDemultiplexer
+from tests.databinding.clients import Client, eventually
+from tests.databinding.users import user_named
+from tests.shapes.bindings import Demultiplexer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OURS = (
+    BindingConsumer,
+    Connection,
+    Door,
+    Introduction,
+    Session,
+    Subscription,
+    WebSocketDemultiplexer,
+)
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def there():
+    """What there is of connections."""
+    return [one for one in gc.get_objects() if issubclass(type(one), OURS)]
+
+
+async def subscribes(client):
+    await client.subscribe("note", window=2)
+
+
+async def asks(client):
+    assert (await client.ask("note", "list"))["response_status"] == 200
+
+
+async def writes(client):
+    await client.subscribe("note")
+    assert (await client.ask("note", "create", data={"text": "x"}))["response_status"] < 500
+
+
+async def is_refused(client):
+    assert (await client.ask("note", "no such action"))["response_status"] == 405
+
+
+async def introduces_itself(client):
+    assert (await client.ask(None, "whoami"))["response_status"] == 200
+
+
+async def leaves_in_the_middle(client):
+    await client.send("note", "list", request_id=1)
+
+
+async def says_nothing(client):
+    pass
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        subscribes,
+        asks,
+        writes,
+        is_refused,
+        introduces_itself,
+        leaves_in_the_middle,
+        says_nothing,
+    ],
+)
+@pytest.mark.parametrize("modern", [True, False])
+async def test_nothing_is_left_of_a_connection(does, modern, no_collector):
+    """Whatever a client did, when it has gone there is nothing of it to be collected."""
+    before = len(there())  # Other tests' pieces that something still knows.
+    async with Client(Demultiplexer, user=await user_named("ana"), modern=modern) as client:
+        await does(client)
+        assert len(there()) > before
+    del client
+    await eventually(lambda: len(there()) <= before)
