@@ -5,11 +5,13 @@ own as `subprocess.Popen` would have made it: of the same program, with the same
 folder, log and session, but for modules that are there already.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
+import threading
 
 #: Modules that take long, and have no need of Django's settings.
 MODULES = [
@@ -81,4 +83,9 @@ def run(arguments, folder, environment, log):
     installed = [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
     sys.path[:] = [folder, *environment["PYTHONPATH"].split(os.pathsep), *installed]
     sys.argv = arguments
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    finally:
+        # As an interpreter ends; multiprocessing leaves it at that.
+        threading._shutdown()
+        atexit._run_exitfuncs()
