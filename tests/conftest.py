@@ -85,6 +85,15 @@ def sessions_of_others():
 
 
 @pytest.fixture(autouse=True)
+def no_relay_left(_django_db_helper, executor_without_connections):
+    """A relay belongs to the test whose database it reads; it stops before that is emptied."""
+    from databinding.relay import stop_relays
+
+    yield
+    stop_relays()
+
+
+@pytest.fixture(autouse=True)
 def executor_without_connections():
     """Close what `sync_to_async` opened in its thread, which no request ends, and the library's."""
     from databinding.threads import close_connections

@@ -14,7 +14,7 @@ from databinding.admin.models import Presence
 from databinding.admin.websockets import LiveAdminDemultiplexer
 from databinding.binding import registry
 from tests.databinding.clients import Client
-from tests.databinding.conftest import no_relay_left, registry_as_it_was  # noqa: F401
+from tests.databinding.conftest import registry_as_it_was  # noqa: F401
 from tests.office.models import Person, Step, Task, Unbound
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,13 +9,6 @@ from databinding.relay import stop_relays
 from tests.postgresql import PostgreSQL
 
 
-@pytest.fixture(autouse=True)
-def no_relay_left(_django_db_helper):
-    """A relay belongs to the test whose database it reads; it stops before that is emptied."""
-    yield
-    stop_relays()
-
-
 @pytest.fixture
 def by_signals(transactional_db):
     """Signals capture; there are no triggers."""

@@ -10,7 +10,6 @@ from django.db import connection
 from django.test import override_settings
 
 from databinding import triggers
-from databinding.relay import stop_relays
 from databinding.testing.program import make_program
 from tests.databinding.test_convergence import CLIENTS, WRITES, run
 from tests.oracle import faults
@@ -29,12 +28,6 @@ PATIENCE = 4
 #: What is said of half a transaction, and of rows that aren't what they should be.
 HALF_SHOWN = ("adds up to", " at once.", "shown twice")
 WRONG_ROWS = (" is not ", "never given", *HALF_SHOWN)
-
-
-@pytest.fixture(autouse=True)
-def no_relay_left(transactional_db):
-    yield
-    stop_relays()
 
 
 # In this process

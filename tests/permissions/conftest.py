@@ -1,1 +1,0 @@
-from tests.databinding.conftest import no_relay_left  # noqa: F401
