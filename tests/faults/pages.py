@@ -7,6 +7,7 @@ await converge(server, pages)
 
 import asyncio
 import os
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
@@ -49,6 +50,11 @@ class Page(Client):
 
     async def __aexit__(self, *exception):
         await self.drop()
+
+    def keep_little(self):
+        """Have the kernel keep little of what the page doesn't read, however much others do."""
+        there = self._socket.transport.get_extra_info("socket")
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
 
     async def sees(self, condition):
         """Wait until this holds; what the page is sent keeps to the protocol meanwhile."""

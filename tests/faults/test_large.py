@@ -90,7 +90,7 @@ async def test_large_snapshots_that_are_taken_slowly(kind, limit, start_server):
 )
 async def test_clients_that_never_read(kind, window, start_server):
     """They hold up nobody and cost no more with time; reading again they get the latest states."""
-    # Without a window the two sockets' buffers take twenty frames before anything is left out.
+    # Without a window the sockets' buffers take a dozen frames before anything is left out.
     rounds, rows = 30 if window else 60, 3_000
     await in_database(IntegerValue.objects.bulk_create)(
         IntegerValue(name=f"{number:0100}") for number in range(rows)
@@ -101,6 +101,7 @@ async def test_clients_that_never_read(kind, window, start_server):
         open_pages(server, 1) as (other,),
     ):
         for page in stalled:
+            page.keep_little()
             await page.stall()
         memory = Memory(server)
         for number in range(1, rounds + 1):
