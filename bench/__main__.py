@@ -116,7 +116,6 @@ class Bench:
         if not os.path.exists(path):
             program(path, "manage.py", "migrate", "--verbosity", "0", "--run-syncdb")
             program(path, "-c", FILL_ROWS, str(rows))
-            program(path, "-c", FILL_SESSIONS, "500")
         return path
 
     def served(self, measure, held, **options):
@@ -150,6 +149,7 @@ class Bench:
     def handshakes(self):
         """CPU of a handshake, with and without a session, and of a subscription."""
         sized = {"clients": 50, "rounds": 1} if self.quick else {"clients": 500, "rounds": 5}
+        program(self.template(20), "-c", FILL_SESSIONS, str(sized["clients"]))
         return self.served(connections.handshakes, 20, servers=self.servers, **sized)
 
     def storm(self):

@@ -16,11 +16,10 @@ from dashboard.asgi import application as dashboard  # sets Django up, which all
 # isort: split
 from bench import peers
 from bench.frames import name_of, text
-from bench.held import Held
 from bench.models import BoundValue, ObservedValue, PlainValue
+from tests.faults import pauses
 from values.models import IntegerValue
 
-held = Held()
 MODELS = {"ours": BoundValue, "page": IntegerValue, "channels": PlainValue, "dcrf": ObservedValue}
 
 
@@ -58,4 +57,4 @@ async def run(first, count, gap, rows):
     peers.bare.start([text(name_of(value, int(rows)), value) for value in values], float(gap))
 
 
-ANSWERS = {"/bench/save": write, "/bench/run": run, "/bench/held": held.asked}
+ANSWERS = {"/bench/save": write, "/bench/run": run, "/bench/held": pauses.asked}

@@ -1,43 +1,18 @@
 """How long the event loop is held, at most: by events, by a crowd that joins or comes back, and by
 very many rows that change at once.
 
-The loop is to look at the clock every millisecond (`Held`, in the server's process); what it comes
-late by is how long it couldn't do anything else, the relay's thread on the same core included. That
-costs some per cent of a core, so nothing else is measured meanwhile.
+The loop is to look at the clock every millisecond (`tests.faults.pauses`, in the server's
+process); what it comes late by is how long it couldn't do anything else, the relay's thread on the
+same core included. That costs some per cent of a core, so nothing else is measured meanwhile.
 """
 
-import asyncio
 import json
-import time
 
 from bench.connections import running
 from bench.rates import run
 from bench.systems import Kind
 
-#: Seconds between two looks.
-TICK = 0.001
-
 KIND = Kind("uvicorn", "ours", acks=True)
-
-
-class Held:
-    """In the server: the longest pause since it was last asked for, in seconds."""
-
-    def __init__(self):
-        self.longest = 0.0
-        self._ticking = None
-
-    async def asked(self):
-        if self._ticking is None:
-            self._ticking = asyncio.get_running_loop().create_task(self._tick())
-        longest, self.longest = self.longest, 0.0
-        return longest
-
-    async def _tick(self):
-        while True:
-            looked = time.perf_counter()
-            await asyncio.sleep(TICK)
-            self.longest = max(self.longest, time.perf_counter() - looked - TICK)
 
 
 def measure(template, many, folder, redis, *, clients, rows, seconds):
@@ -66,4 +41,4 @@ def measure(template, many, folder, redis, *, clients, rows, seconds):
 
 
 def longest(system):
-    return round(1e3 * json.loads(system.get("/bench/held")), 1)
+    return round(1e3 * json.loads(system.get("/bench/held"))["clock"], 1)

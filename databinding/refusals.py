@@ -87,7 +87,8 @@ def as_api_exception(exc: Exception) -> exceptions.APIException | None:
     found = _told_of(exc)
     if found is not None:
         known: BaseException | None = exc
-        while known is not None:
+        # Not around in a circle: one may be its own cause.
+        while known is not None and known.__traceback__ is not None:
             known.__traceback__ = None
             known = known.__cause__ or known.__context__
     return found

@@ -108,12 +108,8 @@ class _Uvicorn:
     def tap(self, receive: Any, take: Taker) -> None:
         protocol: Any = self._protocol
         handle = getattr(protocol, "handle_text", None)
-        if (
-            handle is None
-            or not isinstance(receive, MethodType)
-            or receive.__func__ is not getattr(type(protocol), "receive", None)
-            or receive.__self__ is not self._protocol
-        ):
+        method = getattr(type(protocol), "receive", None)
+        if handle is None or not _is_method(receive, method, protocol):
             return
 
         # What comes in parts is put together later, and isn't shown.
@@ -190,12 +186,8 @@ class _Daphne:
     def tap(self, receive: Any, take: Taker) -> None:
         protocol: Any = self._protocol
         handle = getattr(protocol, "onMessage", None)
-        if (
-            handle is None
-            or not isinstance(receive, MethodType)
-            or receive.__func__ is not asyncio.Queue.get
-            or receive.__self__ is not getattr(protocol, "application_queue", None)
-        ):
+        queue = getattr(protocol, "application_queue", None)
+        if handle is None or not _is_method(receive, asyncio.Queue.get, queue):
             return
 
         def on_message(payload: bytes, binary: bool) -> None:
@@ -209,6 +201,11 @@ class _Daphne:
 
     def untap(self) -> None:
         self._protocol.__dict__.pop("onMessage", None)
+
+
+def _is_method(called: Any, function: Any, of: Any) -> bool:
+    """Is it this function, as a method of this object?"""
+    return isinstance(called, MethodType) and called.__func__ is function and called.__self__ is of
 
 
 def _has(thing: Any, path: str) -> bool:

@@ -8,7 +8,7 @@ Change form and `list_editable`: saving never overwrites somebody's newer versio
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -146,21 +146,20 @@ class LiveAdminMixin(_Base):
     # Pages of one row
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        with suppress(Unreadable):
-            return super().changeform_view(request, *args, **kwargs)
-        return self._cant_be_read(request)
+        return self._or_back(super().changeform_view, request, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        with suppress(Unreadable):
-            return super().delete_view(request, *args, **kwargs)
-        return self._cant_be_read(request)
+        return self._or_back(super().delete_view, request, *args, **kwargs)
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        with suppress(Unreadable):
-            return super().history_view(request, *args, **kwargs)
-        return self._cant_be_read(request)
+        return self._or_back(super().history_view, request, *args, **kwargs)
 
-    def _cant_be_read(self, request: HttpRequest) -> HttpResponse:
+    def _or_back(
+        self, view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> Any:
+        """What a view of one row answers; to the list, where that can't be read."""
+        with suppress(Unreadable):
+            return view(request, *args, **kwargs)
         text = _("The database holds something in this row that can't be read.")
         self.message_user(request, text, messages.ERROR)
         site = self.admin_site.name

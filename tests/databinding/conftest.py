@@ -18,6 +18,14 @@ def by_signals(transactional_db):
     triggers.install("default")
 
 
+@pytest.fixture(params=["db", "cached_db", "cache", "file", "signed_cookies"])
+def session_engine(request, settings, tmp_path):
+    """Each of Django's engines of sessions, by its name."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{request.param}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    return request.param
+
+
 @pytest.fixture
 def registry_as_it_was():
     """Bindings that a test declares are gone after it."""

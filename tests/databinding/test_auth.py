@@ -67,11 +67,8 @@ async def test_who_has_no_session_is_nobody(calls):
     assert calls == []
 
 
-@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file", "signed_cookies"])
-async def test_a_session_and_its_user_are_there(engine, settings, tmp_path):
+async def test_a_session_and_its_user_are_there(session_engine):
     """As with Channels' own, in every engine: also what else is in the session, without a query."""
-    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
-    settings.SESSION_FILE_PATH = str(tmp_path)
     ana = await user_named("ana")
     session = await log_in(ana)
     session["colour"] = "red"

@@ -4,11 +4,13 @@ holds the loop for as long as it takes to find them."""
 import gc
 
 import pytest
+from rest_framework.exceptions import PermissionDenied
 
 from databinding.connection import Connection
 from databinding.door import Door
 from databinding.inbound import BindingConsumer
 from databinding.introduction import Introduction
+from databinding.refusals import as_api_exception
 from databinding.session import Session
 from databinding.subscription import Subscription
 from databinding.websockets import WebSocketDemultiplexer
@@ -92,3 +94,12 @@ async def test_nothing_is_left_of_a_connection(does, modern, no_collector):
         assert len(there()) > before
     del client
     await eventually(lambda: len(there()) <= before)
+
+
+def test_an_exception_may_be_its_own_cause():
+    """Where an answer was raised is forgotten, also where `raise` was told a circle."""
+    refused = PermissionDenied()
+    with pytest.raises(PermissionDenied) as raised:
+        raise refused from refused
+    assert as_api_exception(raised.value) is refused
+    assert refused.__traceback__ is None

@@ -155,11 +155,8 @@ async def test_sockets_of_others_stay_open():
         await until(stranger, ["on"])
 
 
-@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file", "signed_cookies"])
-async def test_every_session_engine(engine, settings, tmp_path):
+async def test_every_session_engine(session_engine):
     """Users are known by the sessions of every engine; all but signed cookies can be ended."""
-    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
-    settings.SESSION_FILE_PATH = str(tmp_path)
     user = await user_named("ana")
     session = await log_in(user)
     key = session.session_key
@@ -168,7 +165,7 @@ async def test_every_session_engine(engine, settings, tmp_path):
     assert known == user
     await in_database(session_with(key).flush)()
     (known,) = await in_database(users_of)([scope])
-    assert known.is_authenticated is (engine == "signed_cookies")
+    assert known.is_authenticated is (session_engine == "signed_cookies")
 
 
 async def test_a_rotated_secret_key_ends_no_session(settings):

@@ -25,13 +25,19 @@ async def tick():
         longest["cpu"] = max(longest["cpu"], time.process_time() - cpu)
 
 
-async def application(scope, receive, send):
+async def asked():
+    """The longest pause since this was last asked."""
     global ticking
+    if ticking is None:
+        ticking = asyncio.create_task(tick())
+    found = dict(longest)
+    longest.update(clock=0.0, cpu=0.0)
+    return found
+
+
+async def application(scope, receive, send):
     if scope["type"] == "http" and scope["path"] == "/pauses":
-        if ticking is None:
-            ticking = asyncio.create_task(tick())
-        body = json.dumps(longest).encode()
-        longest.update(clock=0.0, cpu=0.0)
+        body = json.dumps(await asked()).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
     else:
