@@ -33,6 +33,8 @@ const skew = Date.now() - 1000 * (embedded("now") ?? Date.now() / 1000);
 let mover = null;
 /** @type {Promise<import("./travel.js").Travel> | null} */
 let travelling = null;
+/** Changes of values that were lost as the connection was closed for good. */
+let lost = 0;
 
 const live = connect("/stream/");
 const values = new Values(live);
@@ -69,7 +71,7 @@ const panel = new Panel(grid, {
 const toolbar = new Toolbar(grid, arrangeByHand);
 const status = new Status(live, values);
 
-new OutboxPanel(live.outbox, values.streams);
+const outbox = new OutboxPanel(live.outbox, values.streams);
 addDialog(values.streams, live.outbox, rights, (kind, pk) => requestAnimationFrame(() => focusTile(`${kind}/${pk}`)));
 
 for (const kind of KINDS) {
@@ -86,6 +88,7 @@ for (const kind of KINDS) {
   stream.on("state", ({ state }) => {
     // After the rows that came with it: those that changed while we were away say so themselves.
     if (state === "live") queueMicrotask(() => grid.resume(kind));
+    else if (state === "refused") void withdraw(kind);
     drawExtent();
   });
 }
@@ -118,8 +121,9 @@ live.outbox.on("change", ({ late }) => {
   const waiting = late.filter(({ action, state }) => action === "update" && state === "waiting");
   grid.queue(new Set(waiting.map(({ stream, pk }) => `${stream}/${pk}`)));
 });
-live.on("state", ({ state, since }) => {
+live.on("state", ({ state, since, reason }) => {
   if (state !== "live" && state !== "connecting") grid.interrupt(since);
+  if (reason === "session over") void withdraw();
   drawExtent();
 });
 // What a request of ours or the state of a stream tells, the page shows; the rest is for developers.
@@ -137,11 +141,16 @@ async function save(tile, value, expect) {
     tile.edit.confirm();
     announce(`${name} saved: ${formatWithUnit(tile.kind, value, tile.about)}.`);
   } catch (error) {
+    if (live.state === "closed") {
+      setText(find(document, "#lost"), String(++lost));
+      find(document, "#logged-out .error").hidden = false;
+    }
     // What was edited anew has been dealt with.
     if (!tile.edit.underway || tile.edit.desired !== value) return;
     const theirs = theirsOf(error);
     if (error instanceof DiscardedError) tile.edit.dismiss();
-    else if (theirs === value) tile.edit.confirm(); // they wrote the same
+    // They wrote the same.
+    else if (theirs === value) tile.edit.confirm();
     else if (theirs !== undefined) contest(tile);
     else {
       tile.edit.reject(reason(error));
@@ -149,6 +158,26 @@ async function save(tile, value, expect) {
     }
   }
   grid.redraw(tile);
+}
+
+/**
+ * Who is here may not see them any more: nothing is left of them, whatever he was at.
+ *
+ * @param {KindName} [kind]  Those of one stream; else all.
+ */
+async function withdraw(kind) {
+  const held = document.activeElement !== document.body;
+  const all = !kind || values.state === "refused";
+  if (all) {
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+    outbox.withdraw();
+    panel.withdraw();
+  }
+  grid.withdraw(kind);
+  if (held && !kind) find(document, "#retry").focus();
+  // So it is with the past.
+  if (all) (await travelling)?.leave("");
+  else if (document.body.dataset.past !== undefined) void travel();
 }
 
 /**
@@ -277,10 +306,12 @@ function focusTile(id) {
 function drawExtent() {
   const { size, loaded, state, error } = values;
   const refused = state === "refused";
+  const loggedOut = live.status.reason === "session over";
   const away = live.state !== "live" && live.state !== "connecting";
   find(document, "#loading").hidden = loaded || refused || away;
-  find(document, "#unreached").hidden = loaded || refused || !away;
-  find(document, "#refused").hidden = !refused;
+  find(document, "#unreached").hidden = loaded || refused || !away || loggedOut;
+  find(document, "#logged-out").hidden = !loggedOut;
+  find(document, "#refused").hidden = !refused || loggedOut;
   setText(find(document, "#refused .why"), refused ? error?.message ?? "" : "");
   find(document, "#empty").hidden = !loaded || refused || size > 0;
   find(document, "#tools").hidden = size === 0;

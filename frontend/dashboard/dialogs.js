@@ -52,7 +52,8 @@ export function addDialog(streams, outbox, rights, added) {
         const created = streams[chosen].create({ name: name.value.trim(), value: given.value });
         const answer = await orLate(outbox, created);
         dialog.close();
-        if (answer === null) return form.reset(); // the page shows it as waiting, and says so
+        // The page shows it as waiting, and says so.
+        if (answer === null) return form.reset();
         const { pk } = answer;
         announce(`${name.value.trim()} added.`);
         form.reset();

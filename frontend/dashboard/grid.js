@@ -286,6 +286,19 @@ export class Grid {
     this.#schedule();
   }
 
+  /**
+   * Nobody here may see them any more: they go, whoever works on them.
+   *
+   * @param {KindName} [kind]  Of one stream; else all.
+   */
+  withdraw(kind) {
+    const held = this.#element.contains(document.activeElement);
+    for (const tile of [...this.tiles.values()]) if (!kind || tile.kind === kind) this.#remove(tile);
+    this.#displaced = true;
+    this.flush();
+    if (held) this.#element.focus();
+  }
+
   /** How many are warnings or critical, and how many stale. */
   problems() {
     const now = this.#now;
@@ -508,7 +521,8 @@ export class Grid {
   /** How large tiles are by now. */
   #measure() {
     const available = this.#element.clientWidth;
-    if (available === 0) return; // Another one is shown.
+    // Another one is shown.
+    if (available === 0) return;
     const style = getComputedStyle(this.#element);
     const height = parseFloat(style.getPropertyValue(this.#view === "rows" ? "--row-height" : "--tile-height")) || 148;
     const least = available < PHONE ? 156 : 220;

@@ -43,6 +43,12 @@ export class OutboxPanel {
     window.addEventListener("beforeunload", (event) => outbox.late.length > 0 && event.preventDefault());
   }
 
+  /** What was refused names what nobody here may see any more. */
+  withdraw() {
+    this.#refused.clear();
+    this.draw();
+  }
+
   draw() {
     const late = this.#outbox.late;
     const shown = [...this.#refused.keys(), ...late];

@@ -127,6 +127,11 @@ export class Panel {
     else find(document, "#grid").focus();
   }
 
+  /** Show nothing, until the address says something else. */
+  withdraw() {
+    this.#show(null);
+  }
+
   /** Show what the address says. */
   follow() {
     const id = parameters().get("value");

@@ -21,6 +21,7 @@ const LOOKS = {
   reconnecting: { icon: "▲", word: "Reconnecting" },
   offline: { icon: "◆", word: "Offline" },
   ended: { icon: "◆", word: "Disconnected" },
+  "logged out": { icon: "⊘", word: "Logged out" },
   refused: { icon: "◆", word: "No access" },
 };
 
@@ -82,7 +83,7 @@ export class Status {
     const title = now === "live" && this.#past === null ? this.#title : `${icon} ${this.#past ?? word} – ${this.#title}`;
     if (document.title !== title) document.title = title;
     this.#drawBanner();
-    this.#speak(now, LOOKS[now].word);
+    this.#speak(now, now === "logged out" ? `You have been logged out. ${find(this.#banner, ".text").textContent}` : LOOKS[now].word);
   }
 
   #drawBanner() {
@@ -100,7 +101,7 @@ export class Status {
     let text;
     if (trouble) text = `The server has trouble: ${trouble.message} What is below may be old. It is asked again and again.`;
     else if (refused) text = `${this.#words.refused}: ${this.#stream.error?.message}`;
-    else if (reason === "session over") text = `Your session ended at ${from}.${asOf} Log in again to go on.`;
+    else if (reason === "session over") text = `Your session ended at ${from}.${asOf} ${this.#retry.dataset.login ? "Log in again" : "Reload the page"} to go on.`;
     else if (reason === "forbidden") text = `Your rights changed at ${from}.${asOf} Reload the page to see what you may.`;
     else if (state === "closed") text = `Disconnected at ${from}.${asOf}`;
     else if (reason === "too fast") text = `The server turned this page away at ${from}: too fast, or too many open.${asOf}${next}`;

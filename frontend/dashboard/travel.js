@@ -187,7 +187,8 @@ export class Travel {
     this.#leaps = false;
     const rows = values.map(({ stream, pk, data, since }) => ({ id: `${stream}/${pk}`, kind: stream, pk, data, since: since === null ? 0 : since * 1000 }));
     this.#home.status.travel(formatMoment(at * 1000));
-    this.#draw(); // the stretch may begin elsewhere
+    // The stretch may begin elsewhere.
+    this.#draw();
     this.#grid.stand(rows, this.#home.pins.ids);
     this.#grid.flush();
     this.#home.toolbar.draw();
@@ -306,7 +307,8 @@ export class Travel {
     if (this.#ticking === 0) return;
     window.clearTimeout(this.#ticking);
     this.#ticking = 0;
-    if (told) this.#seek(this.#shown || this.#wanted); // with what only a moment that stays is asked for
+    // With what only a moment that stays is asked for.
+    if (told) this.#seek(this.#shown || this.#wanted);
     else this.#draw();
   }
 

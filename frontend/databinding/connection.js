@@ -1,7 +1,7 @@
 import { Emitter } from "./emitter.js";
 import { DatabindingError, ProtocolError, RequestError } from "./errors.js";
 import { Outbox } from "./outbox.js";
-import { parse } from "./protocol.js";
+import { parse, SESSION_OVER } from "./protocol.js";
 import { Requests } from "./requests.js";
 import { Socket } from "./socket.js";
 import { Stream } from "./stream.js";
@@ -32,6 +32,10 @@ export class Connection extends Emitter {
   #unlisten = null;
   /** Whether anything may be sent: we have said who we are. */
   #introduced = false;
+  /** Counts the connections that were there. */
+  #opens = 0;
+  /** @type {any} Until when the rows are held though our token has expired. */
+  #lapsed = null;
 
   /**
    * @param {string} url
@@ -51,6 +55,8 @@ export class Connection extends Emitter {
     this.#socket.on("latency", (ms) => this.emit("latency", ms));
     this.#socket.on("state", (event) => {
       if (event.state === "closed") this.#ended();
+      // Another token may be there in a moment, so that the rows stay; but for no longer.
+      else if (event.code === SESSION_OVER) this.#lapsed ??= platform.setTimeout(() => this.#forget(), options.tokenTimeout);
       this.emit("state", event);
     });
     this.reconnect();
@@ -85,7 +91,9 @@ export class Connection extends Emitter {
         throw new DatabindingError(`The stream "${name}" is subscribed with other parameters.`);
       return held;
     }
-    const stream = new Stream(name, options, {
+    // What came with the page isn't ours to see any more either.
+    const given = this.#excluded ? { ...options, initial: null } : options;
+    const stream = new Stream(name, given, {
       options: this.#options,
       platform: this.#platform,
       request: (request) => this.#request(request),
@@ -153,6 +161,7 @@ export class Connection extends Emitter {
     const { token } = this.#options;
     if (token !== null && !(await this.#introduce(token))) return;
     this.#introduced = true;
+    this.#socket.introduced();
     for (const stream of this.#streams.values()) stream.connected();
     this.#requests.flush();
     this.outbox.connected();
@@ -165,24 +174,51 @@ export class Connection extends Emitter {
    * @returns {Promise<boolean>} whether it was sent
    */
   async #introduce(token) {
-    const { since } = this.status;
+    const opened = ++this.#opens;
+    // While it is got the connection may be lost, and another one be there.
+    const gone = () => this.state !== "live" || opened !== this.#opens;
     let brought;
     try {
-      brought = typeof token === "string" ? token : await token();
+      brought = typeof token === "string" ? token : await Promise.race([token(), this.#late()]);
     } catch (error) {
-      this.#platform.report(error);
-      this.#socket.refuse();
+      if (gone()) return false;
+      this.#report(/** @type {Error} */ (error));
+      this.#socket.retreat();
       return false;
     }
-    // While it was got the connection may have been lost, and another one be there.
-    if (this.state !== "live" || this.status.since !== since) return false;
+    if (gone()) return false;
     this.#introduced = true;
-    this.#ask({ action: "authenticate", token: brought }).catch((error) => {
-      if (!(error instanceof RequestError)) return;
-      this.#report(error);
-      if (error.status === 401) this.#socket.refuse();
-    });
+    this.#ask({ action: "authenticate", token: brought }).then(
+      () => this.#renewed(),
+      (error) => {
+        if (!(error instanceof RequestError)) return;
+        this.#report(error);
+        if (error.status === 401) this.#socket.refuse();
+      },
+    );
     return true;
+  }
+
+  /** @returns {Promise<never>} rejects when a token would come too late */
+  #late() {
+    const { tokenTimeout } = this.#options;
+    return new Promise((_, reject) =>
+      this.#platform.setTimeout(() => reject(new DatabindingError(`No token came within ${tokenTimeout / 1000} s.`)), tokenTimeout),
+    );
+  }
+
+  #renewed() {
+    this.#platform.clearTimeout(this.#lapsed);
+    this.#lapsed = null;
+  }
+
+  #forget() {
+    for (const stream of this.#streams.values()) stream.forget();
+  }
+
+  /** Has the server ended it since we may see nothing here any more? */
+  get #excluded() {
+    return this.state === "closed" && this.status.reason !== null;
   }
 
   #lost() {
@@ -194,8 +230,10 @@ export class Connection extends Emitter {
 
   #ended() {
     this.#introduced = false;
+    this.#renewed();
     this.#requests.close();
     this.outbox.close();
+    if (this.#excluded) this.#forget();
   }
 
   /** @param {unknown} text */

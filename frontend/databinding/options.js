@@ -29,6 +29,9 @@ export const DEFAULTS = {
   /** A token to say who this is, where there is no session; or a function that gets one, called at each connection.
    * @type {string | (() => string | Promise<string>) | null} */
   token: null,
+  /** How long the function may take, before it is asked again at another connection; and how long rows are held whose
+   * token the server has found expired. */
+  tokenTimeout: 10_000,
   /** Delays between tries to connect. */
   backoff: { floor: 100, base: 500, cap: 20_000 },
   /** The same after the server found us too fast (close code 4429). */

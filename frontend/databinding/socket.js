@@ -9,14 +9,14 @@ import { FORBIDDEN, PONG, SESSION_OVER, TOO_FAST } from "./protocol.js";
  *
  * @typedef {"connecting" | "live" | "reconnecting" | "offline" | "closed"} State
  *     connecting: the first try · reconnecting: lost just now · offline: no network, or lost for a while (goes on
- *     trying) · closed: by us, or by the server for good (code 4401, 4403)
+ *     trying) · closed: by us (no reason), or by the server for good (code 4401, 4403)
  *
  * @typedef {object} StateEvent
  * @property {State} state
  * @property {number} since  When this began (ms): live since, or not connected since.
  * @property {number | null} retryAt  When the next try is due.
  * @property {number | null} code  Close code of the last connection.
- * @property {"session over" | "forbidden" | "too fast" | null} reason
+ * @property {"session over" | "forbidden" | "too fast" | "no token" | null} reason
  *
  * @typedef {{state: StateEvent, latency: number, open: null, lost: null, text: unknown}} SocketEvents
  */
@@ -44,7 +44,7 @@ export class Socket extends Emitter {
   #heartbeat;
   /** @type {WebSocket | null} */
   #websocket = null;
-  /** @type {any} One of: the handshake's limit, the wait for the next try, the wait for being called stable. */
+  /** @type {any} One of: the limit of the handshake or of a token, the wait for the next try, or for being called stable. */
   #timer = null;
   /** @type {any} */
   #offlineTimer = null;
@@ -91,6 +91,19 @@ export class Socket extends Emitter {
     if (this.status.retryAt !== null) this.#try();
   }
 
+  /** We have said who we are. */
+  introduced() {
+    this.#after(this.#options.stableAfter, () => {
+      this.#backoff.reset();
+      this.#penalty.reset();
+    });
+  }
+
+  /** We can't say who we are just now: another try, later. */
+  retreat() {
+    this.#lost(null, "no token");
+  }
+
   /** What we say we are isn't good any more: as if the server had closed it. */
   refuse() {
     this.#end({ code: SESSION_OVER, reason: REASONS[SESSION_OVER] });
@@ -118,7 +131,8 @@ export class Socket extends Emitter {
     try {
       websocket = new this.#platform.WebSocket(this.#url, this.#options.subprotocol);
     } catch (error) {
-      this.#platform.report(error); // a URL that can't work: say so, and leave the rest of the page alone
+      // A URL that can't work: say so, and leave the rest of the page alone.
+      this.#platform.report(error);
       return this.#end({ code: null, reason: null });
     }
     this.#websocket = websocket;
@@ -130,10 +144,7 @@ export class Socket extends Emitter {
 
   #opened() {
     this.#platform.clearTimeout(this.#offlineTimer);
-    this.#after(this.#options.stableAfter, () => {
-      this.#backoff.reset();
-      this.#penalty.reset();
-    });
+    this.#platform.clearTimeout(this.#timer);
     this.status = { state: "live", since: this.#platform.now(), retryAt: null, code: null, reason: null };
     this.#heartbeat.start();
     // First those who speak first (subscriptions), then those who watch.
@@ -148,11 +159,13 @@ export class Socket extends Emitter {
     this.emit("text", data);
   }
 
-  /** @param {number | null} code  null if we gave up waiting */
-  #lost(code) {
+  /**
+   * @param {number | null} code  null if we gave up waiting
+   * @param {StateEvent["reason"]} [reason]
+   */
+  #lost(code, reason = (code !== null && REASONS[code]) || null) {
     this.#drop();
     const now = this.#platform.now();
-    const reason = (code !== null && REASONS[code]) || null;
     // A token that has expired can be got anew, a session can't.
     const renewable = code === SESSION_OVER && typeof this.#options.token === "function";
     if (code !== null && FINAL.has(code) && !renewable) return this.#end({ code, reason });

@@ -16,7 +16,7 @@ import { isObject, isPk } from "./protocol.js";
  * @property {Row[]} created
  * @property {Row[]} updated
  * @property {Row[]} deleted
- * @property {boolean} reset  A snapshot replaced everything.
+ * @property {boolean} reset  A snapshot replaced everything, or nothing may be seen any more.
  *
  * @typedef {{items: {pk: Pk, data: Data}[] | null, cursor: string | null}} Initial
  */
@@ -25,7 +25,7 @@ export class Store {
   rows = new Map();
   /** @type {string | null} */
   cursor = null;
-  /** Whether it ever held a complete state. */
+  /** Whether it ever held a complete state that is still ours to see. */
   loaded = false;
   /** @type {Map<Pk, Data> | null} A snapshot whose last chunk hasn't come. */
   #chunks = null;
@@ -49,6 +49,18 @@ export class Store {
   /** Whether no frame was lost on us since the last snapshot. */
   get whole() {
     return !this.#hole;
+  }
+
+  /**
+   * The rows aren't ours to see any more.
+   *
+   * @returns {Change}
+   */
+  forget() {
+    this.begin();
+    const change = /** @type {Change} */ (this.snapshot({ items: [], complete: true }));
+    this.loaded = false;
+    return change;
   }
 
   /** A frame could not be read. */

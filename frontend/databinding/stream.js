@@ -18,7 +18,7 @@ import { Store } from "./store.js";
  *     resumed: what happened while the connection was away, all at once
  *
  * @typedef {object} StreamEvents
- * @property {ChangeEvent} change  Rows changed, or a snapshot came.
+ * @property {ChangeEvent} change  Rows changed, a snapshot came, or they aren't ours to see any more.
  * @property {{pks: Pk[], reset: boolean}} named  A frame named these rows, whether or not any was held here or differs;
  *     reset: a snapshot came, of which only what was held before can be told.
  * @property {{state: StreamState, error: Error | null}} state
@@ -102,7 +102,7 @@ export class Stream extends Emitter {
     return this.#store.rows;
   }
 
-  /** Whether `rows` ever held a complete state: tells "no rows" from "not known yet". */
+  /** Whether `rows` are a complete state, however old: tells "no rows" from "not known yet" and "not for us". */
   get loaded() {
     return this.#store.loaded;
   }
@@ -254,6 +254,12 @@ export class Stream extends Emitter {
     if (this.state !== "refused" && this.state !== "closed") this.#set("idle", null);
   }
 
+  /** @internal The rows aren't ours to see any more. */
+  forget() {
+    if (!this.loaded) return;
+    this.emit("change", { ...this.#store.forget(), resumed: false });
+  }
+
   /** @internal The page was hidden. */
   hidden() {
     this.#pacer.hidden();
@@ -337,7 +343,11 @@ export class Stream extends Emitter {
       this.#timer = this.#link.platform.setTimeout(() => this.connected(), wait);
     }
     this.#set(passing ? "idle" : "refused", error);
-    if (!passing) this.#moved(error);
+    if (!passing) {
+      // What was shown until now was for who we were then.
+      this.forget();
+      this.#moved(error);
+    }
     this.fail(error);
   }
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from playwright.async_api import expect
 
 from tests.acceptance import axe
@@ -105,6 +107,27 @@ async def test_an_outage_is_said_and_made_good(open_elements, values):
     for history, course in (("[history]", "^M[^M]+$"), (":not([history])", "M.*M")):
         line = page.locator(f"live-chart{history} [part=line]")
         await expect(line).to_have_attribute("d", re.compile(course))
+
+
+async def test_who_is_logged_out_sees_nothing_any_more(open_elements, values):
+    """No element keeps what it showed, nor does one that comes later; and it is said, once."""
+    ana = await sync_to_async(User.objects.create_user)("ana")
+    page = await open_elements(user=ana)
+    value, chart, table = (
+        page.locator(f"live-{kind}").first for kind in ("value", "chart", "table")
+    )
+    await expect(chart.locator("[part=line]")).to_have_attribute("d", DRAWN)
+    await table.hover()  # While somebody is at it rows stay, else.
+    await Session.objects.all().adelete()
+    for element in (value, chart, table):
+        await expect(element).to_contain_text("\N{CIRCLED DIVISION SLASH} Log in to see this")
+        await expect(element).not_to_contain_text(re.compile("7|1,482"))
+    await expect(chart.locator("[part=line]")).to_have_attribute("d", "")
+    await expect(table.locator("tbody tr")).to_have_count(0)
+    said = page.get_by_role("status")
+    await expect(said).to_have_text("You have been logged out. Log in again to see live values.")
+    late = await put(page, f'<live-value stream="intlimits" pk="{values[0].pk}"></live-value>')
+    await expect(late).to_have_text("\N{CIRCLED DIVISION SLASH} Log in to see this")
 
 
 @pytest.mark.parametrize(

@@ -342,7 +342,7 @@ def deactivated(user):
     ("withdraw", "said"),
     [
         (permitted, "No permission. What stands below may be old."),
-        (deactivated, "Disconnected. Reload the page to go on."),
+        (deactivated, "Logged out. Reload the page to log in again."),
     ],
     ids=["permission", "account"],
 )

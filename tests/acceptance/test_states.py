@@ -159,14 +159,74 @@ async def test_reconnecting_and_offline(open_values, ana):
 
 
 async def test_a_session_that_is_over(open_values, ana):
-    """Logged out elsewhere: the page says since when, and leads to where one logs in again."""
+    """Logged out elsewhere no value is left, and the page says why, and where one logs in."""
     page = await open_values(ana)
+    await tile(page, "pump.pressure").locator(".name a").click()
+    await open_editor(page, "fan.rpm")
+    await page.keyboard.type("1500")
     await Session.objects.all().adelete()
-    await standing(page, "ended")
+    await standing(page, "logged out")
     await expect(page.locator("#banner")).to_contain_text("Your session ended at")
-    await looked_at(page, "ended")
-    await page.locator("#retry").click()
+    await expect(page.get_by_role("heading", name="You have been logged out")).to_be_visible()
+    await expect(page.locator("#grid > *")).to_have_count(0)
+    await expect(page.locator("#panel")).to_be_hidden()
+    await expect(page.locator("main")).not_to_contain_text(re.compile("fan|pump|rpm|bar"))
+    await expect(page.locator("#announcer")).to_contain_text(
+        re.compile("You have been logged out. Your session ended at .* Log in again to go on.")
+    )
+    await expect(page.locator("#retry")).to_be_focused()
+    await expect(page.locator("#logged-out .error")).to_be_hidden()
+    await looked_at(page, "logged-out")
+    await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+async def test_what_a_logout_loses(open_values, ana):
+    """That a change wasn't confirmed before the session was over is said."""
+    sockets = []
+
+    async def prepare(page):
+        def relayed(socket):
+            server = socket.connect_to_server()
+            socket.on_message(lambda text: None if '"update"' in text else server.send(text))
+            sockets.append(socket)
+
+        await page.route_web_socket("**/stream/", relayed)
+
+    page = await open_values(ana, prepare=prepare)
+    await edit(page, "fan.rpm", "1500")
+    await expect(tile(page, "fan.rpm").locator(".desired")).to_have_text("→ 1,500 ⟳")
+    await sockets[0].close(code=4401)
+    await expect(page.locator("#logged-out .error")).to_have_text(
+        "◆ Changes that were not saved: 1"
+    )
+    await looked_at(page, "logged-out-with-changes")
+
+
+async def test_a_session_that_is_over_in_the_past(open_values, ana):
+    """Nor is anything left of a moment of the past, or of a question that was asked."""
+    page = await open_values(ana)
+    await page.locator("#past").click()
+    await expect(page.locator("#past-grid .tile").first).to_be_visible()
+    await Session.objects.all().adelete()
+    await expect(page.get_by_role("heading", name="You have been logged out")).to_be_visible()
+    await expect(page.locator("#travel")).to_be_hidden()
+    await expect(page.locator("#past-grid > *")).to_have_count(0)
+
+
+async def test_a_session_that_ended_meanwhile(open_values, start_server, ana):
+    """Who is refused when he is back isn't left with what he saw before."""
+    server = await sync_to_async(start_server)(application="tests.acceptance.closed:application")
+    page = await open_values(ana, server=server)
+    await open_editor(page, "fan.rpm")
+    server.kill()
+    await standing(page, "reconnecting", "offline")
+    await Session.objects.all().adelete()
+    await expect(tile(page, "fan.rpm")).to_be_visible()
+    await sync_to_async(server.start)()
+    await standing(page, "refused")
+    await expect(page.get_by_role("heading", name="No access")).to_be_visible()
+    await expect(page.locator("#grid > *")).to_have_count(0)
 
 
 async def test_turned_away(open_values):

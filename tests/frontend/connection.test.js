@@ -129,6 +129,55 @@ test("a handshake that isn't answered is given up", () => {
   assert.equal(world.sockets.length, 2);
 });
 
+test("who is logged out is shown nothing any more; who has lost the connection, what was", () => {
+  for (const [code, left] of [
+    [1006, 1],
+    [1012, 1],
+    [4429, 1],
+    [4401, 0],
+    [4403, 0],
+  ]) {
+    const { world, live, ints } = liveWorld();
+    const changes = record(ints, "change");
+    world.socket.end(code);
+    assert.deepEqual([ints.rows.size, ints.loaded], [left, left === 1], String(code));
+    assert.deepEqual(changes.flatMap(({ deleted }) => deleted.map(({ pk }) => pk)), left ? [] : [1]);
+    assert.equal(changes.some(({ reset }) => reset), left === 0);
+    live.close();
+  }
+});
+
+test("rows stay as they were where the page itself ends the connection", () => {
+  const { live, ints } = liveWorld();
+  live.close();
+  assert.equal(ints.rows.size, 1);
+});
+
+test("after a logout nothing comes from what the page was served with, and everything from a new login", () => {
+  const { world, live, ints } = liveWorld();
+  world.socket.end(4401);
+  const late = live.stream("floatval", { initial: { items: [{ pk: 1, data: {} }], cursor: "old" } });
+  assert.equal(late.rows.size, 0);
+  live.reconnect();
+  world.socket.open();
+  assert.deepEqual(world.socket.payloads("subscribe").map(({ cursor }) => cursor), [undefined, undefined]);
+  world.socket.reply(world.socket.payloads("subscribe")[0].request_id, { action: "subscribe", data: { resumed: false } });
+  world.socket.snapshot([[2, { name: "b", value: 2 }]], "c2");
+  assert.deepEqual([...ints.rows.keys()], [2]);
+  live.close();
+});
+
+test("rows that the server refuses when the connection is back are shown no longer", () => {
+  const { world, live, ints } = liveWorld();
+  world.socket.end();
+  world.pass(1000);
+  world.socket.open();
+  assert.equal(ints.rows.size, 1);
+  world.socket.reply(world.socket.payloads("subscribe")[0].request_id, { action: "subscribe", response_status: 401, errors: ["Log in."] });
+  assert.deepEqual([ints.state, ints.rows.size], ["refused", 0]);
+  live.close();
+});
+
 test("session over ends it until somebody asks to go on", () => {
   const { world, live } = liveWorld();
   world.socket.end(4401);

@@ -290,6 +290,90 @@ test("a token that has expired is got anew; a text can't be", async () => {
   }
 });
 
+test("a token that doesn't come is asked for anew, at longer and longer distances", async () => {
+  const world = new World();
+  const gets = [];
+  const live = world.connect({ token: () => new Promise((resolve) => gets.push(resolve)) });
+  const ints = live.stream("intval");
+  const errors = record(live, "error");
+  const waits = [];
+  for (let tries = 1; tries <= 4; tries++) {
+    world.socket.open();
+    world.socket.receive("pong!");
+    world.pass(9_999);
+    assert.equal(live.state, "live");
+    world.pass(1);
+    await settled();
+    assert.deepEqual([live.state === "live", live.status.reason, errors.length], [false, "no token", tries]);
+    waits.push(live.status.retryAt - world.time);
+    world.pass(waits.at(-1));
+    assert.equal(world.sockets.length, tries + 1);
+  }
+  assert.equal(errors[0].message, "No token came within 10 s.");
+  assert.deepEqual([...waits].sort((one, other) => one - other), waits);
+  assert.ok(waits[3] > 2 * waits[0]);
+  world.socket.open();
+  gets[0]("late"); // of a connection that is no more
+  gets.at(-1)("good");
+  await settled();
+  assert.deepEqual(world.socket.frames.map(({ payload: { action, token } }) => token ?? action), ["good", "subscribe"]);
+  assert.equal(ints.state, "subscribing");
+  live.close();
+});
+
+test("a function that fails to get a token is asked again, and the page is told why", async () => {
+  const world = new World();
+  const tokens = [
+    () => Promise.reject(new Error("The portal is away.")),
+    () => {
+      throw new Error("at once");
+    },
+    () => "good",
+  ];
+  const live = world.connect({ token: () => tokens.shift()() });
+  live.stream("intval");
+  const errors = record(live, "error");
+  for (let tries = 0; tries < 3; tries++) {
+    world.socket.open();
+    await settled();
+    if (tries < 2) world.pass(live.status.retryAt - world.time);
+  }
+  assert.deepEqual(errors.map(({ message }) => message), ["The portal is away.", "at once"]);
+  assert.equal(world.socket.frames[0].payload.token, "good");
+  live.close();
+});
+
+test("rows whose token has expired are held until another one comes, but not for long", async () => {
+  for (const [answered, left] of [
+    [true, 1],
+    [false, 0],
+  ]) {
+    const world = new World();
+    const gets = [];
+    const live = world.connect({ token: () => new Promise((resolve) => gets.push(resolve)) });
+    const ints = live.stream("intval");
+    const brought = async () => {
+      world.socket.open();
+      gets.at(-1)("token");
+      await settled();
+      world.socket.reply(world.socket.payloads("authenticate")[0].request_id, { action: "authenticate" }, null);
+      await settled();
+    };
+    await brought();
+    world.socket.reply(world.socket.payloads("subscribe")[0].request_id, { action: "subscribe", data: { resumed: false } });
+    world.socket.snapshot([[1, {}]], "c1");
+    world.socket.end(4401);
+    world.pass(1000);
+    assert.equal(ints.rows.size, 1);
+    if (answered) await brought();
+    else world.socket.open();
+    world.pass(10_000);
+    await settled();
+    assert.equal(ints.rows.size, left);
+    live.close();
+  }
+});
+
 test("a connection lost while the token was got doesn't confuse the next", async () => {
   const world = new World();
   const gets = [];

@@ -11,6 +11,7 @@ const LOOKS = {
   reconnecting: { icon: "▲", word: "Reconnecting", why: "What stands below may be old." },
   offline: { icon: "◆", word: "Offline", why: "What stands below may be old." },
   ended: { icon: "◆", word: "Disconnected", why: "Reload the page to go on." },
+  "logged out": { icon: "⊘", word: "Logged out", why: "Reload the page to log in again." },
   refused: { icon: "◆", word: "No permission", why: "What stands below may be old." },
 };
 

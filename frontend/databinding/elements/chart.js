@@ -133,6 +133,7 @@ export class LiveChart extends LiveElement {
     const row = this.row;
     if (row !== undefined && numberOf(row[this.#field]) === null && row[this.#field] !== null)
       look = { state: "wrong", icon: "◆", word: this.#field in row ? `${this.#field} is no number` : `No field ${this.#field}` };
+    if (look.state === "refused") this.#tail = new Tail(this.#span);
     const now = Date.now();
     const drawn = drawing(this.#tail?.points() ?? [], now, now - this.#span, HEIGHT);
     for (const [path, d] of /** @type {const} */ ([[this.#line, drawn.line], [this.#area, drawn.area], [this.#end, drawn.end]]))

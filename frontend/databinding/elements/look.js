@@ -10,11 +10,11 @@ import { standing } from "../standing.js";
  * @typedef {{state: State, icon: string, word: string}} Look  Both are empty where there is nothing to say.
  */
 
-/** How a connection stands that is lost: what is shown is from before. */
+/** How a connection stands that is lost: what is shown is from before. (Of who is logged out nothing is.) */
 const LOST = ["reconnecting", "offline", "ended"];
 
 /**
- * @param {{state: import("../socket.js").State}} connection
+ * @param {import("../socket.js").StateEvent} connection
  * @param {import("../stream.js").StreamState} stream
  */
 export function isLost(connection, stream) {
@@ -23,7 +23,7 @@ export function isLost(connection, stream) {
 
 /**
  * @param {object} facts
- * @param {{state: import("../socket.js").State, since: number}} facts.connection
+ * @param {import("../socket.js").StateEvent} facts.connection
  * @param {{state: import("../stream.js").StreamState, loaded: boolean, error: (Error & {status?: number}) | null}} facts.stream
  * @param {boolean} facts.there  Is the row there?
  * @param {number | null} facts.staleSince  Since when it is; null: it isn't.
@@ -31,8 +31,8 @@ export function isLost(connection, stream) {
  */
 export function lookOf({ connection, stream, there, staleSince }) {
   const stands = standing(connection, stream.state);
-  if (stands === "refused") {
-    const status = stream.error?.status ?? 0;
+  if (stands === "refused" || stands === "logged out") {
+    const status = stands === "logged out" ? 401 : connection.state === "closed" ? 403 : (stream.error?.status ?? 0);
     if (status === 401 || status === 403) return { state: "refused", icon: "⊘", word: status === 401 ? "Log in to see this" : "No permission" };
     return { state: "wrong", icon: "◆", word: stream.error?.message ?? "Refused" };
   }

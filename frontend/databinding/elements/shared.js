@@ -1,4 +1,6 @@
 import { connect, initialRows } from "../index.js";
+import { standing } from "../standing.js";
+import { say } from "./say.js";
 
 /** A page that moves its elements about takes them out and puts them in again (ms). */
 const GRACE = 1000;
@@ -34,6 +36,9 @@ function line(url) {
   if (held === undefined) {
     held = { connection: connect(address), streams: new Map() };
     held.connection.on("error", (error) => console.warn(error.message)); // Shown by the elements.
+    held.connection.on("state", (status) => {
+      if (standing(status, "idle") === "logged out") say("You have been logged out. Log in again to see live values.");
+    });
     lines.set(address, held);
   }
   return held;

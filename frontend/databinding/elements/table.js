@@ -79,6 +79,8 @@ export class LiveTable extends LiveElement {
     const limit = Number(this.getAttribute("limit")) || Infinity;
     const rows = [...this.rows].sort(compare(this.getAttribute("order") ?? ""));
     const wanted = rows.slice(0, limit).map(([pk]) => pk);
+    // Nobody goes on reading what isn't his to see.
+    this.#forced ||= look.state === "refused";
     const busy = this.matches(":hover") || this.root.activeElement !== null;
     const news = membership([...this.#shown.keys()], wanted);
     const held = busy && !this.#forced && this.#shown.size > 0 && news !== "";
