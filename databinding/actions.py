@@ -28,8 +28,8 @@ from databinding.conf import settings
 from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position
-from databinding.legible import Unreadable, legible, legible_page, row_of
-from databinding.locks import lock_rows, wait_at_most
+from databinding.legible import UNREADABLE, Unreadable, legible, legible_page, rest_of, row_of
+from databinding.locks import gave_up, lock_rows, wait_at_most
 from databinding.refusals import Answer, Changed, refuse
 from databinding.serializers import key_said, serializer_class_for
 from databinding.throttling import AskedRequest
@@ -102,9 +102,10 @@ class Actions:
             return self._answer_anew(serializer.instance)
 
     def delete(self, pk: Any, expect: Any = None) -> Key:
-        self._permit_first("delete", pk)
-        with self._writing():
-            instance = self._visible(pk, lock=True)
+        """Also one that can't be read, unless somebody asks for what it holds there."""
+        with self._as_far_as_read(pk) as instance:
+            self.permit("delete", instance)
+        with self._writing(), self._as_far_as_read(pk, lock=True) as instance:
             key = self.binding.key(instance)
             self.permit("delete", instance)
             self._expect(instance, expect)
@@ -236,17 +237,46 @@ class Actions:
         try:
             instance: Model | None = row_of(self.form.queryset(), key)
         except Unreadable:
-            # Of one that only `group_names` could tell of nobody hears.
-            seen = self.form.seen_by(self.groups)
-            if seen is None or not seen.filter(pk=key).exists():
+            if not self._sees_unread(key):
                 raise Http404 from None
             raise
         if instance is None or not self._sees(instance):
             raise Http404
         return instance
 
+    @contextmanager
+    def _as_far_as_read(self, pk: Any, *, lock: bool = False) -> Iterator[Model]:
+        """The row as `_visible` has it, or what can be read of it.
+
+        Raises `Unreadable`, too, where somebody asks for the rest.
+        """
+        try:
+            instance = self._visible(pk, lock=lock)
+        except Unreadable:
+            rest = rest_of(self.form.queryset(), key_said(self.binding.model, pk))
+            if rest is None:
+                raise
+        else:
+            yield instance
+            return
+        try:
+            yield rest
+        except UNREADABLE as error:
+            if gave_up(error):
+                raise
+            raise Unreadable from error
+
     def _sees(self, instance: Model) -> bool:
         return not self.groups.isdisjoint(self.binding.groups_of(instance))
+
+    def _sees_unread(self, key: Any) -> bool:
+        """As `_sees`, of a row that can't be read. Of one that nobody can tell of nobody hears."""
+        rest = rest_of(self.form.queryset(), key)
+        if rest is not None:
+            with suppress(*UNREADABLE):  # `group_names` asks for what can't be.
+                return self._sees(rest)
+        seen = self.form.seen_by(self.groups)
+        return seen is not None and seen.filter(pk=key).exists()
 
     def _valid(self, instance: Model | None, data: Any, *, whole: bool = False) -> Serializer[Any]:
         if not isinstance(data, Mapping):

@@ -23,8 +23,18 @@ logger = logging.getLogger("databinding")
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
-#: What is raised of a row that can't be read, and now and then of other faults.
-UNREADABLE: Final = (DataError, OperationalError, OverflowError, ValueError)
+#: What is raised of a row that can't be read, and now and then of other faults. Fields' converters
+#: ask no more of a value than they need: what text raises that stands in SQLite's column of numbers
+#: is theirs.
+UNREADABLE: Final = (
+    DataError,
+    OperationalError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class Unreadable(Exception):
@@ -63,6 +73,20 @@ def row_of(rows: QuerySet[M], key: Any) -> M | None:
     if keys and not found:
         raise Unreadable
     return found[0] if found else None
+
+
+def rest_of(rows: QuerySet[M], key: Any) -> M | None:
+    """What can be read of the row with this primary key, which can't be; None: nothing.
+
+    The other fields are deferred: whoever asks for one gets what reading it raises.
+    """
+    row = rows.filter(pk=key).select_related(None).prefetch_related(None)
+    try:
+        return _tried(rows, lambda: row.defer(*_faulty(row)).first())
+    except UNREADABLE as error:
+        if gave_up(error):
+            raise
+        return None
 
 
 def _halved(rows: QuerySet[M], keys: list[Any]) -> list[M]:

@@ -1,4 +1,4 @@
-"""A change list without the rows that can't be read, so that all others can be worked with."""
+"""A change list without the rows that can't be read or shown: all others can be worked with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from databinding.admin.showing import can_be_shown
 from databinding.legible import legible_page
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Fixed(list[Any]):
 class LegibleList(_Base):
     """Put before a `ChangeList`."""
 
-    #: The keys of those rows of the page that can't be read.
+    #: The keys of those rows of the page that can't be read or shown.
     left_out: tuple[Any, ...] = ()
 
     def get_results(self, request: HttpRequest) -> None:
@@ -39,10 +40,12 @@ class LegibleList(_Base):
         if not isinstance(page, QuerySet):
             return
         found, keys = legible_page(self.queryset, page)
-        if keys:
-            there = {row.pk for row in found}
-            self.left_out = tuple(key for key in keys if key not in there)
-            self.result_list = Fixed(found)
+        shown = [row for row in found if can_be_shown(row, self.list_display)]
+        if keys or len(shown) < len(found):
+            there = {row.pk for row in shown}
+            every = keys or [row.pk for row in found]
+            self.left_out = tuple(key for key in every if key not in there)
+            self.result_list = Fixed(shown)
 
 
 def legible_list(base: type[ChangeList]) -> type[ChangeList]:

@@ -8,14 +8,17 @@ Change form and `list_editable`: saving never overwrites somebody's newer versio
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
 from django.core.checks import CheckMessage
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
@@ -29,16 +32,18 @@ from django.http import (
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 
 from databinding.admin import checks
+from databinding.admin.deletion import deleted_objects
 from databinding.admin.listing import Fixed, legible_list
 from databinding.admin.merging import BASE, BaseField, merging, merging_formset
-from databinding.legible import UNREADABLE, Unreadable, legible, row_of
+from databinding.admin.showing import can_be_shown
+from databinding.legible import UNREADABLE, Unreadable, legible, rest_of, row_of
 from databinding.locks import lock_rows
 
 if TYPE_CHECKING:
@@ -48,10 +53,14 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+logger = logging.getLogger("databinding")
+
 #: Rows that one request may ask for.
 MOST = 2_000
 #: Rows that a message names.
 _MOST_NAMED = 10
+#: While a row is being deleted: it, if it can't be read.
+_deleting: ContextVar[list[Any] | None] = ContextVar("deleting", default=None)
 
 
 class LiveAdminMixin(_Base):
@@ -94,8 +103,7 @@ class LiveAdminMixin(_Base):
         if context is None or cl is None or "media" not in context:
             return response
         if left_out := getattr(cl, "left_out", ()):
-            text = _("These rows hold what can't be read, and are left out here: %s.")
-            self.message_user(request, text % _some(left_out), messages.WARNING)
+            self.message_user(request, self._without(request, left_out), messages.WARNING)
         bound = cl.formset is not None and cl.formset.is_bound
         if bound:
             # What is asked about stands beside its row, wherever that would be listed by now.
@@ -103,6 +111,23 @@ class LiveAdminMixin(_Base):
         said = {"pks": [str(row.pk) for row in cl.result_list], "bound": bound}
         context["media"] += self._page(request, "list", said)
         return response
+
+    def _without(self, request: HttpRequest, keys: Sequence[Any]) -> str:
+        """Which rows the list is without, and how those are deleted."""
+        text = _("These rows hold what can't be read, and are left out here: %s.")
+        some = [str(key) for key in keys[:_MOST_NAMED]]
+        more = ["…"] if len(keys) > _MOST_NAMED else []
+        if not self.has_delete_permission(request):
+            return text % ", ".join(some + more)
+        name, site = self._live_name("delete"), self.admin_site.name
+        links = [
+            format_html(
+                '<a href="{}">{}</a>', reverse(name, args=[quote(key)], current_app=site), key
+            )
+            for key in some
+        ]
+        told = format_html(escape(text).replace("%s", "{}"), mark_safe(", ".join(links + more)))
+        return format_html("{} {}", told, _("Follow one to delete it."))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -149,7 +174,40 @@ class LiveAdminMixin(_Base):
         return self._or_back(super().changeform_view, request, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return self._or_back(super().delete_view, request, *args, **kwargs)
+        """Also of a row that can't be read, unless somebody asks for what it holds there."""
+        spoilt: list[Any] = []
+        view = super().delete_view
+
+        def delete(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except UNREADABLE as error:
+                if not spoilt:
+                    raise
+                raise Unreadable from error
+
+        before = _deleting.set(spoilt)
+        try:
+            return self._or_back(delete, request, *args, **kwargs)
+        finally:
+            _deleting.reset(before)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        if _deleting.get():
+            return deleted_objects(objs, request, self.admin_site)
+        return super().get_deleted_objects(objs, request)
+
+    def response_action(self, request: HttpRequest, queryset: Any, *more: Any, **said: Any) -> Any:
+        try:
+            return super().response_action(request, queryset, *more, **said)
+        except UNREADABLE:
+            keys = list(queryset.values_list("pk", flat=True))
+            if len(legible(queryset, keys)) == len(keys):
+                raise
+            logger.warning("An action met rows that can't be read.", exc_info=True)
+        text = _("The action broke off: some of these rows hold what can't be read.")
+        self.message_user(request, text, messages.ERROR)
+        return HttpResponseRedirect(request.get_full_path())
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return self._or_back(super().history_view, request, *args, **kwargs)
@@ -241,18 +299,50 @@ class LiveAdminMixin(_Base):
             found = None
         if found is None and from_field is None:
             # Django takes some of those that can't be read for none.
+            key = None
             with suppress(ValidationError, ValueError):
-                found = row_of(self.get_queryset(request), self.opts.pk.to_python(object_id))
+                key = self.opts.pk.to_python(object_id)
+            found = None if key is None else self._row(request, key)
         alias = router.db_for_write(self.model)
         if found is None or request.method != "POST" or not connections[alias].in_atomic_block:
             return found
         # Read anew once it is locked: what the form is compared with is what it would overwrite.
         lock_rows(self.model, [found.pk], alias)
+        if _deleting.get():
+            return self._row(request, found.pk)
         return super().get_object(request, object_id, from_field)
+
+    def _row(self, request: HttpRequest, key: Any) -> Any:
+        """The row with this primary key; to be deleted, what can be read of it.
+
+        Raises `Unreadable`.
+        """
+        rows = self.get_queryset(request)
+        try:
+            return row_of(rows, key)
+        except Unreadable:
+            spoilt = _deleting.get()
+            rest = None if spoilt is None else rest_of(rows, key)
+            if spoilt is None or rest is None:
+                raise
+        spoilt.append(rest)
+        # Who may delete it is told what it is called, as far as that can be told.
+        if self.has_delete_permission(request, rest):
+            try:
+                str(rest)
+            except UNREADABLE:
+                for name in rest.get_deferred_fields():
+                    try:
+                        getattr(rest, name)
+                    except UNREADABLE:
+                        setattr(rest, name, None)
+        return rest
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
+        if obj is not None and change and not can_be_shown(obj, kwargs.get("fields") or ()):
+            raise Unreadable
         form = super().get_form(request, obj, change=change, **kwargs)
         if obj is None or not change:
             return form
@@ -291,12 +381,6 @@ def _render_rows(cl: ChangeList) -> str:
     name = "change_list_results.html"
     templates = [f"admin/{app}/{model}/{name}", f"admin/{app}/{name}", f"admin/{name}"]
     return render_to_string(templates, result_list(cl))
-
-
-def _some(keys: Sequence[Any]) -> str:
-    """Of keys, as many as one likes to read."""
-    named = ", ".join(map(str, keys[:_MOST_NAMED]))
-    return f"{named}, …" if len(keys) > _MOST_NAMED else named
 
 
 class _Module:

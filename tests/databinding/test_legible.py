@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
+from rest_framework.permissions import BasePermission
 
 from databinding.legible import Unreadable, legible, row_of
 from databinding.rest import rest_urls
@@ -88,10 +89,10 @@ def test_a_list_leaves_out_what_cannot_be_read(client, papers, limit, spoilt):
 
 
 def test_a_row_says_at_its_address_that_it_cannot_be_read(client, papers):
-    """It isn't shown, changed or deleted; whoever can't see it isn't told of it; others are."""
+    """It isn't shown or changed; whoever can't see it isn't told of it; others are."""
     spoil(papers[0])
     address = f"/shapes/1/paper/{papers[0].pk}/"
-    for ask in (client.get, client.delete, client.patch):
+    for ask in (client.get, client.patch):
         answer = ask(address, content_type="application/json", data={"amount": "1.00"})
         assert (answer.status_code, answer.json()) == (
             422,
@@ -101,14 +102,119 @@ def test_a_row_says_at_its_address_that_it_cannot_be_read(client, papers):
     assert Paper.objects.count() == 12
 
 
+def test_a_row_that_cannot_be_read_can_be_deleted(client, papers):
+    """Nothing else can be done with it; a second time it isn't there."""
+    spoil(papers[0], papers[1])
+    address = f"/shapes/1/paper/{papers[0].pk}/"
+    assert client.delete(address).status_code == 204
+    assert client.delete(address).status_code == 404
+    assert set(Paper.objects.values_list("pk", flat=True)) == {paper.pk for paper in papers[1:]}
+
+
+def test_a_row_that_cannot_be_read_is_not_as_anybody_expects_it(client, papers):
+    """Whether it is still what somebody saw nobody can tell, so that it isn't deleted."""
+    address = f"/shapes/1/paper/{papers[0].pk}/"
+    tag = client.get(address)["ETag"]
+    spoil(papers[0])
+    assert client.delete(address, headers={"If-Match": tag}).status_code == 422
+    assert Paper.objects.count() == 12
+
+
+class WithoutDay(BasePermission):
+    def has_object_permission(self, request, view, obj):
+        return obj.day is None
+
+
+class Cheap(BasePermission):
+    def has_object_permission(self, request, view, obj):
+        return obj.amount < 2
+
+
+def test_who_may_delete_is_asked_of_what_can_be_read(client, papers, monkeypatch):
+    """A permission that looks at the rest isn't granted."""
+    spoil(papers[0], papers[1], papers[2])
+    addresses = [f"/shapes/1/paper/{paper.pk}/" for paper in papers]
+    monkeypatch.setattr(PaperBinding, "permission_classes", [WithoutDay])
+    assert client.delete(addresses[0]).status_code == 422
+    monkeypatch.setattr(PaperBinding, "permission_classes", [Cheap])
+    cheap = [paper.amount < 2 for paper in papers]
+    answers = [client.delete(address).status_code for address in addresses]
+    assert answers == [204 if one else 401 for one in cheap]
+
+
+class ByDay(PaperBinding):
+    """Nobody but `group_names` can tell who sees a row, and it looks at what can't be read."""
+
+    abstract = True
+
+    @classmethod
+    def group_names(cls, instance):
+        return [f"day-{instance.day}"]
+
+
+class ByAmount(PaperBinding):
+    """As `ByDay`, by what can be."""
+
+    abstract = True
+
+    @classmethod
+    def group_names(cls, instance):
+        return [f"amount-{instance.amount:.0f}"]
+
+
+def test_group_names_is_asked_of_what_can_be_read(client, papers, settings):
+    """A row whose groups nobody can tell isn't there, not even to be deleted."""
+    spoil(*papers[:3])
+    addresses = [f"/own/paper/{paper.pk}/" for paper in papers[:3]]
+    serve(settings, ByDay, ["day-infinity", "day-2026-13-45", "day-None"])
+    assert [client.delete(address).status_code for address in addresses] == [404, 404, 404]
+    serve(settings, ByAmount, [f"amount-{papers[1].amount}"])
+    assert [client.get(address).status_code for address in addresses] == [404, 422, 404]
+    assert [client.delete(address).status_code for address in addresses] == [404, 204, 404]
+
+
+def serve(settings, binding, groups):
+    """Of this binding, for these groups, below own/."""
+    urls = [path("own/", include(rest_urls(named({"paper": binding.consumer}, groups))))]
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": urls})
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("field", "held"),
+    [
+        ("amount", "9e999"),
+        ("amount", "1e300"),
+        ("amount", "'abc'"),
+        ("took", "'abc'"),
+        ("took", "9e300"),
+        ("extra", "x'ff'"),
+        ("written", "'2026-01-01 00:00:00+99:00'"),
+        ("day", "x'ff'"),
+        ("day", "CAST(x'ff' AS TEXT)"),
+    ],
+)
+def test_whatever_a_column_of_sqlite_holds(client, papers, field, held):
+    """It takes no other row with it, is answered as what can't be read, and can be deleted."""
+    key = Paper._meta.pk.get_db_prep_value(papers[0].pk, connection)
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        cursor.execute(f"UPDATE shapes_paper SET {field} = {held} WHERE id = %s", [key])
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+    fine = [str(paper.pk) for paper in papers[1:]]
+    assert listed(client, "/shapes/1/paper/") == [fine]
+    address = f"/shapes/1/paper/{papers[0].pk}/"
+    assert client.get(address).status_code == 422
+    assert client.delete(address).status_code == 204
+
+
 def test_who_may_not_see_it_is_not_told_that_it_is_there(client, papers, settings):
     """To somebody in other groups it is as if it weren't there."""
-    elsewhere = named({"paper": PaperBinding.consumer}, ["others"])
-    urls = [path("own/", include(rest_urls(elsewhere)))]
-    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": urls})
+    serve(settings, PaperBinding, ["others"])
     spoil(papers[0])
     for paper in papers[:2]:
         assert client.get(f"/own/paper/{paper.pk}/").status_code == 404
+        assert client.delete(f"/own/paper/{paper.pk}/").status_code == 404
 
 
 async def test_a_websocket_is_told_the_same(papers):
@@ -121,3 +227,5 @@ async def test_a_websocket_is_told_the_same(papers):
             reply = await client.ask("paper", action, pk=str(papers[0].pk), **more)
             assert reply["response_status"] == 422
             assert "can't be read" in reply["errors"][0]
+        reply = await client.ask("paper", "delete", pk=str(papers[0].pk))
+        assert reply["response_status"] == 204
