@@ -17,6 +17,7 @@ SAMPLES_RAW, SAMPLES_MINUTES, SAMPLES_HOURS  seconds for which the past of the v
 LOG_LEVEL       INFO by default
 """
 
+import logging
 from pathlib import Path
 
 import environ
@@ -252,7 +253,12 @@ LOGGING = {
         # Each line once: without Django's own handlers, which print beside the root's.
         "django": {"level": "INFO", "handlers": []},
         "django.server": {"level": "INFO", "handlers": []},
-        # The server program's: its own handler would print what exceptions say.
-        "uvicorn": {"level": "INFO", "handlers": []},
+        # The server program's: its own handler would print what exceptions say. The level is what
+        # it has set by now, by its `--log-level`.
+        "uvicorn": {
+            "level": logging.getLogger("uvicorn.error").level or "INFO",
+            "handlers": [],
+            "propagate": True,
+        },
     },
 }

@@ -108,6 +108,7 @@ class Server:
         application="dashboard.asgi:application",
         settings="dashboard.settings",
         folder=CHECKOUT,
+        arguments=(),
         **more,
     ):
         self._reservation = reserve_port()
@@ -116,7 +117,7 @@ class Server:
         self.websocket_url = f"ws://127.0.0.1:{self.port}"
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed in close()
         line = COMMANDS[kind].format(port=self.port, application=application)
-        self._command = [sys.executable, *line.split()]
+        self._command = [sys.executable, *line.split(), *arguments]
         self._folder = folder
         self._environment = environment(database, settings, **{"PYTHONPATH": str(folder)} | more)
         self.process = None

@@ -1,6 +1,8 @@
 """Who serves what: `dashboard.asgi`."""
 
 import asyncio
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from websockets.asyncio.client import connect
@@ -113,6 +115,37 @@ async def test_echo(start_server, kind):
             answers = [await websocket.recv() for _ in range(3)]
     assert answers == ["Echo: Hello!", "Echo: ", "Echo: grüß dich\n"]
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("level", ["info", "warning"])
+async def test_the_servers_own_level_counts(start_server, level):
+    """What `--log-level` keeps uvicorn from printing the project's logging doesn't bring back."""
+    server = start_server("uvicorn", arguments=["--log-level", level])
+    async with connect(server.websocket_url + "/echo/") as websocket:
+        await websocket.send("Hello!")
+        assert await websocket.recv() == "Echo: Hello!"
+    said = server.log()
+    assert ("connection open" in said) is ("/static/admin/" in said) is (level == "info")
+
+
+async def failing(scope, receive, send):
+    """The project's application, with something in it that fails."""
+    if scope.get("path") == "/fails/":
+        raise ValueError(SAID)
+    await application(scope, receive, send)
+
+
+SAID = "what a row holds"
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_what_exceptions_say_is_not_in_the_servers_log(start_server, kind):
+    """What fails past Django's handling is told by the server program, without what rows hold."""
+    server = start_server(kind, application=f"{__name__}:failing")
+    with pytest.raises(HTTPError):
+        await asyncio.to_thread(urlopen, server.url + "/fails/")
+    assert "ValueError" in server.log()
+    assert f"ValueError: {SAID}" not in server.log()
 
 
 #: Frames that no client sends, their masks zeros.
