@@ -1,3 +1,5 @@
+from rest_framework.permissions import AllowAny
+
 from bench.models import BoundValue
 from databinding.websockets import WebsocketBinding, WebSocketDemultiplexer
 
@@ -6,13 +8,11 @@ class BoundValueBinding(WebsocketBinding):
     model = BoundValue
     stream = "bound"
     fields = ["name", "value"]
+    permission_classes = [AllowAny]
 
     @classmethod
     def group_names(cls, instance):
         return ["bound"]
-
-    def has_permission(self, user, action, pk):
-        return True
 
 
 class Demultiplexer(WebSocketDemultiplexer):

@@ -7,6 +7,7 @@ rest is what a client claims (RFC 7239, section 8.1).
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,6 +70,7 @@ def _said_for(element: str) -> str:
     return ""
 
 
+@functools.lru_cache(maxsize=4096)
 def network(text: str) -> str | None:
     """The IPv4 address, or the IPv6 network, of an address as it may be written, with a port."""
     text = text.strip()
@@ -87,6 +89,7 @@ def network(text: str) -> str | None:
     return str(address)
 
 
+@functools.lru_cache(maxsize=4096)
 def is_of_this_machine(address: str) -> bool:
     """Is it a loopback address, as of a proxy on the same machine?"""
     return "/" not in address and ipaddress.ip_address(address).is_loopback

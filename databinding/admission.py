@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rest_framework import exceptions
+from rest_framework import exceptions, permissions
 
 from databinding import permission, protocol
 from databinding.binding import Binding, distinct_names
 from databinding.form import Form, form_of
+
+#: Of Django REST framework's classes those that say who may read by no more than the user.
+_BY_THE_USER = frozenset(
+    {
+        permissions.AllowAny,
+        permissions.DjangoModelPermissions,
+        permissions.DjangoModelPermissionsOrAnonReadOnly,
+        permissions.IsAdminUser,
+        permissions.IsAuthenticated,
+        permissions.IsAuthenticatedOrReadOnly,
+    }
+)
+#: What a project's binding may have of its own that decides.
+_OWN = frozenset(
+    {"get_queryset", "groups_for", "has_permission", "parameters", "readable_fields"}
+)
 
 
 class Place(NamedTuple):
@@ -48,6 +64,21 @@ def admit(
         limit = valid_limit(said.pop("limit", None), binding.limit, binding.max_limit)
     names = chosen_groups(binding_class, user, groups, said)
     return Place(form_of(binding_class, user), names, limit)
+
+
+def asks_nothing(binding: type[Binding]) -> bool:
+    """Does `admit` ask nothing but the user, so that no thread is needed for it?
+
+    So it is where all that decides is this library's and Django REST framework's, and where the
+    binding says so: of a project's own code nobody else knows. (Django itself sees to it that no
+    database is asked in an event loop.)
+    """
+    if binding.asks_nothing:
+        return True
+    above = binding.__mro__.index(Binding)
+    return _BY_THE_USER.issuperset(binding.permission_classes) and all(
+        _OWN.isdisjoint(vars(one)) for one in binding.__mro__[:above]
+    )
 
 
 def chosen_groups(

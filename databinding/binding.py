@@ -81,6 +81,9 @@ class Binding:
     #: Django REST framework throttle classes, asked at each request (`databinding.throttling`);
     #: None: those of its settings.
     throttle_classes: ClassVar[list[type[Any]] | tuple[type[Any], ...] | None] = None
+    #: What says whether and what a user may subscribe to, `has_permission` say, looks at no more
+    #: than it is given: then nobody who subscribes waits for a thread (`databinding.admission`).
+    asks_nothing: ClassVar[bool] = False
     #: What else the rows depend on: paths along relations, as `filter` has them, or models.
     watch: ClassVar[list[str | type[Model]] | tuple[str | type[Model], ...]] = ()
     #: What REST's lists can be narrowed and ordered by, as Django REST framework and django-filter

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.core.exceptions import SynchronousOnlyOperation
 from rest_framework import exceptions
 
 from databinding import protocol
-from databinding.admission import Place, admit
+from databinding.admission import Place, admit, asks_nothing
 from databinding.binding import Binding
 from databinding.conf import settings
 from databinding.connection import Connection
@@ -23,7 +24,7 @@ from databinding.protocol import FrameError, Request
 from databinding.reading import DATABASE_AWAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
-from databinding.rights import Basis
+from databinding.rights import NOBODYS, Basis, Known, arrived
 from databinding.stray import STRAY
 from databinding.subscription import Subscription
 from databinding.threads import in_database
@@ -242,15 +243,11 @@ class Door:
         self.groups = self.session.groups
 
     async def _place(self, said: Mapping[str, Any]) -> Place:
-        known = self.session.known_user()
-
-        def ask() -> Place:
-            user = known if known is not None else current_user(self.session.scope)
-            self.session.basis.use(user)
-            return admit(self.binding, user, self.session.groups, said, self.session.scope)
-
         try:
-            place: Place = await in_database(ask)()
+            if asks_nothing(self.binding):
+                place = await self._place_at_once(said)
+            else:
+                place = await in_database(self._ask)(said)
         except DATABASE_AWAY as error:
             raise DatabaseAway(str(error)) from error
         except Exception as error:
@@ -262,6 +259,35 @@ class Door:
             finally:
                 del refused  # It knows this frame, which isn't to know it.
         return place
+
+    def _ask(self, said: Mapping[str, Any]) -> Place:
+        user = self.session.known_user()
+        if user is None:
+            user = self.user()
+        self.session.basis.use(user)
+        return self._admitted(user, said)
+
+    async def _place_at_once(self, said: Mapping[str, Any]) -> Place:
+        """As `_ask`, where nothing but who it is may have to be asked: with others' who ask."""
+        user = self.session.known_user()
+        if user is None or user.is_authenticated:
+            found = await arrived((self.session.scope, user))
+        else:
+            found = Known(user, NOBODYS)
+        if isinstance(found, Exception):
+            try:
+                raise found
+            finally:
+                del found  # It knows this frame, which isn't to know it.
+        self.session.basis.rest_on(found.rights)
+        try:
+            return self._admitted(found.user, said)
+        except SynchronousOnlyOperation:
+            # The project's model of a user does ask, or its binding was wrong about itself.
+            return await in_database(self._admitted)(found.user, said)
+
+    def _admitted(self, user: Any, said: Mapping[str, Any]) -> Place:
+        return admit(self.binding, user, self.session.groups, said, self.session.scope)
 
     # When rights have changed
 

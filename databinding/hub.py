@@ -7,14 +7,14 @@ delivered is made once for all loops (`databinding.audience`).
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from databinding.audience import Audience, Door, Frames
+from databinding.audience import Audience, Frames
 from databinding.connection import Connection
 from databinding.form import Form
 from databinding.passes import Joined, Pass
@@ -69,6 +69,8 @@ class Hub:
     #: Seconds of sending before whatever else the loop has to do gets its turn, and after how many
     #: subscriptions the clock is looked at.
     SLICE, LOOK_AFTER = 0.004, 32
+    #: Who have asked and are told in one turn of the loop. Whoever has joined has much to do then.
+    TOLD = 16
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -85,6 +87,12 @@ class Hub:
         self._serving: _Round | None = None
         self._at_it = False
         self._spent = 0.0
+        # What relays were asked and haven't answered; when it is looked whether one hangs.
+        self._asked: set[_Asked[Any]] = set()
+        self._looking: asyncio.TimerHandle | None = None
+        # Those of them whose answer is there, to be told; whether they are about to be.
+        self._answered: deque[_Asked[Any]] = deque()
+        self._telling = False
 
     # Called in any thread
 
@@ -104,15 +112,32 @@ class Hub:
     def refresh_cursors(self, audiences: list[Audience]) -> bool:
         return self._call(self._deliver_cursors, audiences)
 
+    def answer(self, asked: _Asked[Any]) -> None:
+        """Have an answer told, in the loop: those of one pass together."""
+        self._answered.append(asked)
+        if self._telling and not self.loop.is_closed():
+            return
+        self._telling = True
+        try:
+            self.loop.call_soon_threadsafe(self._tell)
+        except RuntimeError:
+            self._over()
+
     def _call(self, do: Callable[[list[Audience], float], None], audiences: list[Audience]) -> bool:
         try:
             self.loop.call_soon_threadsafe(do, audiences, time.monotonic())
-        except RuntimeError:  # The loop is closed, and its connections with it.
-            for subscriptions in self._subscriptions.values():
-                for subscription in subscriptions:
-                    subscription.leave()
+        except RuntimeError:
+            self._over()
             return False
         return True
+
+    def _over(self) -> None:
+        """The loop is closed, and its connections with it."""
+        while self._answered:
+            self._answered.popleft().drop()
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.leave()
 
     # Called in the loop
 
@@ -219,19 +244,47 @@ class Hub:
 
         Raises `databinding.relay.DatabaseAway`.
         """
-        relay.listen(self)
-        asked = asyncio.wrap_future(relay.submit(work, wants))
-        try:
-            return await self._patiently(relay, asked)
-        finally:
-            asked.cancel()  # Nobody waits any more.
+        return await self._ask(relay, work, wants)
 
-    async def _patiently(self, relay: Relay, asked: asyncio.Future[T]) -> T:
-        while not asked.done():
-            await asyncio.wait({asked}, timeout=self.LOOK)
-            if not asked.done() and relay.hangs():
-                raise DatabaseAway("The database doesn't answer; try again.")
-        return asked.result()
+    async def _ask(
+        self,
+        relay: Relay,
+        work: Callable[[Pass], T],
+        wants: Wants | None,
+        unwanted: Callable[[T], None] | None = None,
+    ) -> T:
+        relay.listen(self)
+        asked = _Asked(self, relay, unwanted)
+        self._asked.add(asked)
+        if self._looking is None:
+            self._looking = self.loop.call_later(self.LOOK, self._look)
+        try:
+            relay.put(work, wants, asked)
+            return await asked.future
+        except asyncio.CancelledError:
+            if not asked.future.cancelled():
+                asked.drop()  # It was told already.
+            raise
+        finally:
+            self._asked.discard(asked)
+
+    def _look(self) -> None:
+        """Have nobody wait for a relay that hangs."""
+        self._looking = None
+        for asked in self._asked:
+            if asked.relay.hangs() and not asked.future.done():
+                asked.future.set_exception(DatabaseAway("The database doesn't answer; try again."))
+        if self._asked:
+            self._looking = self.loop.call_later(self.LOOK, self._look)
+
+    def _tell(self) -> None:
+        """Tell some of those who have asked. What they do then has its turn before the others."""
+        self._telling = False
+        for _ in range(min(len(self._answered), self.TOLD)):
+            self._answered.popleft().tell()
+        if self._answered and not self._telling:
+            self._telling = True
+            self.loop.call_soon(self._tell)
 
     async def join(
         self,
@@ -248,20 +301,14 @@ class Hub:
         Raises `databinding.relay.DatabaseAway`.
         """
         relay = relay_for(form.binding.alias())
-        relay.listen(self)
-        asked = asyncio.wrap_future(
-            relay.submit(
-                lambda this: this.join(
-                    form, groups, stream, limit=limit, classic=classic, cursor=cursor
-                ),
-                wants=(form, groups, limit),
-            )
+        joined = await self._ask(
+            relay,
+            lambda this: this.join(
+                form, groups, stream, limit=limit, classic=classic, cursor=cursor
+            ),
+            (form, groups, limit),
+            lambda unwanted: relay.leave(unwanted.audience, (stream, classic), unwanted.user),
         )
-        try:
-            joined = await self._patiently(relay, asked)
-        except (asyncio.CancelledError, DatabaseAway):
-            asked.add_done_callback(functools.partial(_give_back, relay, (stream, classic)))
-            raise
         self.tally.events += joined.frames.events
         if joined.resumed:
             self.tally.resumed += 1
@@ -303,10 +350,55 @@ class Hub:
             holdings.lock.release()
 
 
-def _give_back(relay: Relay, door: Door, asked: asyncio.Future[Joined]) -> None:
-    if not asked.cancelled() and asked.exception() is None:
-        joined = asked.result()
-        relay.leave(joined.audience, door, joined.user)
+class _Asked(Generic[T]):
+    """What somebody in a loop has asked of a relay: a `databinding.relay.Answer`.
+
+    `unwanted` is given the result if nobody waits for it any more.
+    """
+
+    __slots__ = ("_error", "_given", "_hub", "_result", "_unwanted", "future", "relay")
+
+    _result: T
+
+    def __init__(self, hub: Hub, relay: Relay, unwanted: Callable[[T], None] | None) -> None:
+        self._hub = hub
+        self.relay = relay
+        self.future: asyncio.Future[T] = hub.loop.create_future()
+        self._unwanted = unwanted
+        self._error: BaseException | None = None
+        self._given = False
+
+    # Called in the relay's thread
+
+    def done(self) -> bool:
+        return self._given or self.future.done()
+
+    def set_result(self, result: T) -> None:
+        self._result = result
+        self._give()
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self._give()
+
+    def _give(self) -> None:
+        self._given = True
+        self._hub.answer(self)
+
+    # Called in the loop; where that is closed, in the relay's thread
+
+    def tell(self) -> None:
+        if self.future.done():
+            self.drop()
+        elif self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            self.future.set_result(self._result)
+
+    def drop(self) -> None:
+        """Nobody waits any more."""
+        if self._given and self._error is None and self._unwanted is not None:
+            self._unwanted(self._result)
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

@@ -11,6 +11,7 @@ All of these ask the database; not for an event loop.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO
@@ -47,9 +48,14 @@ _REFUSED = (
 )
 
 
-def authentication_classes() -> list[type[BaseAuthentication]]:
+def authentication_classes() -> Sequence[type[BaseAuthentication]]:
     """Those of the setting. Raises `ImportError` for one that isn't there."""
-    return [import_string(path) for path in settings.AUTHENTICATION]
+    return _imported(tuple(settings.AUTHENTICATION))
+
+
+@functools.cache
+def _imported(paths: tuple[str, ...]) -> Sequence[type[BaseAuthentication]]:
+    return [import_string(path) for path in paths]
 
 
 def may_identify(scope: Scope) -> bool:
@@ -97,10 +103,22 @@ def current_user(scope: Scope) -> User:
     return user
 
 
-def current_users(scopes: Sequence[Scope]) -> list[User | None]:
+def is_nobody(scope: Scope) -> bool:
+    """Has it come with nothing by which it could be told who it is? Asks nothing itself."""
+    if scope.get(_BY_HEADERS):
+        return False
+    session = scope.get("session")
+    if session is not None:
+        return session.session_key is None
+    user = scope.get("user")
+    return user is None or not user.is_authenticated
+
+
+def current_users(scopes: Sequence[Scope]) -> list[User | Exception]:
     """`current_user` of each; those that came by the same token are asked once.
 
-    None: that can't be told just now, by the fault of a class of the setting, or of a backend.
+    Of whom that can't be told just now, by the fault of a class of the setting, or of a backend:
+    what that raised.
     """
     known: dict[Hashable, User | Exception] = {}
     for scope in scopes:
@@ -113,11 +131,7 @@ def current_users(scopes: Sequence[Scope]) -> list[User | None]:
                 known[brought] = error
     others = [scope for scope in scopes if not scope.get(_BY_HEADERS)]
     known.update(zip(map(credentials, others), users_of(others), strict=True))
-    for fault in known.values():
-        if isinstance(fault, Exception):
-            logger.error("Whose credentials these are can't be told; trying again.", exc_info=fault)
-    found = (known[credentials(scope)] for scope in scopes)
-    return [None if isinstance(user, Exception) else user for user in found]
+    return [known[credentials(scope)] for scope in scopes]
 
 
 def credentials(scope: Scope) -> Hashable:

@@ -46,6 +46,7 @@ from databinding.watching import keys_of
 logger = logging.getLogger("databinding")
 
 T = TypeVar("T")
+A = TypeVar("A", contravariant=True)
 
 
 #: Texts of keys that are to be read again, by form; None among them: all rows.
@@ -71,11 +72,25 @@ class Listener(Protocol):
 Wants = tuple[Form, Iterable[str], int | None]
 
 
+class Answer(Protocol[A]):
+    """Where the answer to a question goes; called in the relay's thread.
+
+    A `concurrent.futures.Future` is one.
+    """
+
+    def done(self) -> bool:
+        """Is it given, or does nobody wait for it any more?"""
+
+    def set_result(self, result: A, /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
 class _Job(Generic[T]):
-    def __init__(self, work: Callable[[Pass], T], wants: Wants | None) -> None:
+    def __init__(self, work: Callable[[Pass], T], wants: Wants | None, answer: Answer[T]) -> None:
         self.work = work
         self.wants = wants
-        self.future: Future[T] = Future()
+        self.answer = answer
         self.asked = time.monotonic()
         #: What it wants to be held had to be read anew first.
         self.postponed = False
@@ -88,13 +103,13 @@ class _Job(Generic[T]):
             self.fail(DatabaseAway(str(error)) if gave_up(error) else error)
         else:
             try:
-                self.future.set_result(result)
+                self.answer.set_result(result)
             except InvalidStateError:
                 pass  # Whoever asked has gone.
 
     def fail(self, error: BaseException) -> None:
         try:
-            self.future.set_exception(error)
+            self.answer.set_exception(error)
         except InvalidStateError:
             pass
 
@@ -131,9 +146,17 @@ class Relay:
 
         What jobs want to be held is loaded together for all jobs of a pass.
         """
-        job = _Job(work, wants)
+        future: Future[T] = Future()
+        self.put(work, wants, future)
+        return future
+
+    def put(self, work: Callable[[Pass], T], wants: Wants | None, answer: Answer[T]) -> None:
+        """As `submit`, for who has something else to be answered by than a future."""
         with self._starting:
-            self._jobs.append(job)
+            # Behind another that wants something it is woken for by that one, if not at once: see
+            # `_Life.joins_after`.
+            waking = not self._jobs or wants is None
+            self._jobs.append(_Job(work, wants, answer))
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name=f"databinding-{self.alias}", daemon=True
@@ -141,8 +164,8 @@ class Relay:
                 self._thread.start()
         if wants is None:
             self._asked = True
-        self.alarm.set()
-        return job.future
+        if waking:
+            self.alarm.set()
 
     def listen(self, listener: Listener) -> None:
         with self._starting:
@@ -400,7 +423,7 @@ class _Life:
                 self.journal.new_epoch()
                 relay._asked = True
         finally:
-            unfinished = [job for job in jobs if not job.future.done()]
+            unfinished = [job for job in jobs if not job.answer.done()]
             relay._jobs.extendleft(reversed(unfinished))
             relay._asked = relay._asked or any(job.wants is None for job in unfinished)
             # Also if the database went away while jobs were done: the news before them counts.
@@ -414,7 +437,7 @@ class _Life:
         telling = max((listener.took for listener in relay._listeners), default=0.0)
         worked = time.thread_time() - worked
         self.pause_until = now + min(5 * (worked + telling), settings.PASS_PAUSE)
-        if any(job.wants is not None and job.future.done() for job in jobs):
+        if any(job.wants is not None and job.answer.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass:
             # after a few at once, one each PASS_PAUSE. News don't wait for that.
             self.joins_paced = max(now, self.joins_paced) + settings.PASS_PAUSE
@@ -447,7 +470,7 @@ class _Life:
                 # What is held is of other rights, or of nobody's; the next pass begins with that.
                 job.postponed = True
                 continue
-            if not job.future.cancelled():
+            if not job.answer.done():
                 job.run(this)
             if time.monotonic() > until:
                 break

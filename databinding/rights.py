@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,16 +16,23 @@ from django.db.models import Model
 from databinding.bearers import Bearer, key_of, said_of
 from databinding.conf import settings
 from databinding.form import Form
-from databinding.identity import current_users
+from databinding.identity import Scope, current_users
 from databinding.parts import parts
+from databinding.routers import consistent_reads
+from databinding.threads import Together
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+    User = AbstractBaseUser | AnonymousUser
+
+logger = logging.getLogger("databinding")
+
 #: A new password says nothing of its user's rights: it ends his sessions by itself.
 _PASSWORD = "password"
 
-_NOBODYS = ""
+#: Of who isn't known.
+NOBODYS = ""
 _UNCERTAIN = "?"
 
 
@@ -57,7 +65,10 @@ class Basis:
 
         To be called before his rights are asked for: what changes after that is seen.
         """
-        rights = rights_of([user]).get(key_of(user), _NOBODYS)
+        self.rest_on(rights_of([user]).get(key_of(user), NOBODYS))
+
+    def rest_on(self, rights: str) -> None:
+        """As `use`, of a user whose rights are known."""
         with self._noting:
             self._rights = rights if self._rights in (None, rights) else _UNCERTAIN
 
@@ -77,7 +88,7 @@ def look(
     scopes: Sequence[Mapping[str, Any]], shown: Sequence[Iterable[Form]]
 ) -> list[Known | None]:
     """Who these connections are now, each shown these forms; None: that can't be told just now."""
-    users = current_users(scopes)
+    users = [None if isinstance(user, Exception) else user for user in _told(scopes)]
     rights = rights_of(user for user in users if user is not None)
     keeps: dict[tuple[Any, Form], bool] = {}
 
@@ -89,12 +100,35 @@ def look(
         return not all(keeps[one] for one in asked)
 
     def known(user: Any, forms: Iterable[Form]) -> Known:
-        return Known(user, rights.get(key_of(user), _NOBODYS), moved(user, forms))
+        return Known(user, rights.get(key_of(user), NOBODYS), moved(user, forms))
 
     return [
         None if user is None else known(user, forms)
         for user, forms in zip(users, shown, strict=True)
     ]
+
+
+def _told(scopes: Sequence[Scope]) -> list[User | Exception]:
+    users = current_users(scopes)
+    for fault in {id(user): user for user in users if isinstance(user, Exception)}.values():
+        logger.error("Whose credentials these are can't be told; trying again.", exc_info=fault)
+    return users
+
+
+def _arrived(asked: Sequence[tuple[Scope, User | None]]) -> list[Known | Exception]:
+    with consistent_reads():
+        found = iter(current_users([scope for scope, user in asked if user is None]))
+        users = [next(found) if user is None else user for _, user in asked]
+        rights = rights_of(user for user in users if not isinstance(user, Exception))
+    return [
+        user if isinstance(user, Exception) else Known(user, rights.get(key_of(user), NOBODYS))
+        for user in users
+    ]
+
+
+#: Who somebody is, by a scope and the user if that is known already; or why it can't be told.
+#: Those who ask at the same time are looked up together.
+arrived = Together(_arrived)
 
 
 def _keeps(user: Any, form: Form) -> bool:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import AnonymousUser
+
 from databinding import protocol
 from databinding.binding import Binding
 from databinding.conf import settings
@@ -16,7 +18,7 @@ from databinding.door import Door
 from databinding.foreign import Foreign
 from databinding.form import Form
 from databinding.hub import running_hub
-from databinding.identity import Scope
+from databinding.identity import Scope, is_nobody
 from databinding.inbound import BindingConsumer
 from databinding.introduction import Introduction
 from databinding.limits import TokenBucket, cost
@@ -25,7 +27,6 @@ from databinding.rights import Basis, Known
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
 
 logger = logging.getLogger("databinding")
 
@@ -215,11 +216,11 @@ class Session:
         )
 
     def known_user(self) -> AbstractBaseUser | AnonymousUser | None:
-        """Who this is, if the handshake has found that only just now."""
-        if "session" not in self.scope or time.monotonic() - self._opened > FRESH:
-            return None
-        user: AbstractBaseUser | AnonymousUser | None = self.scope.get("user")
-        return user
+        """Who this is, if the handshake has found that only just now, or nothing could tell."""
+        if "session" in self.scope and time.monotonic() - self._opened <= FRESH:
+            user: AbstractBaseUser | AnonymousUser | None = self.scope.get("user")
+            return user
+        return AnonymousUser() if is_nobody(self.scope) else None
 
     def over(self) -> None:
         """The session has ended, or its user may not be here any more."""

@@ -14,6 +14,7 @@ class ValueBinding(WebsocketBinding):
     """Anyone may read; only active staff with the model permission may write."""
 
     throttle_classes = [Asking]
+    asks_nothing = True
     search_fields = ["name"]
     filterset_fields = {"name": ["exact"], "value": ["exact", "gte", "lte"]}
     ordering_fields = ["name", "value"]

@@ -1,0 +1,189 @@
+"""Who may subscribe is told without a thread, where nothing is asked for it."""
+
+import asyncio
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import connection
+from rest_framework import permissions
+from rest_framework.serializers import Serializer
+
+from databinding import door, rights, session
+from databinding.admission import asks_nothing
+from databinding.hub import running_hub
+from databinding.threads import in_database
+from tests.databinding.clients import Client, named
+from tests.databinding.users import log_in, user_named
+from tests.writing.bindings import Everybody, HallBinding
+from tests.writing.models import Hall
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Halls = named({"hall": HallBinding}, ["halls"])
+
+
+class Closed(permissions.BasePermission):
+    """A project's own."""
+
+
+@pytest.fixture
+def binding(monkeypatch):
+    """The halls' binding, of which Django REST framework's classes alone decide."""
+    monkeypatch.delattr(Everybody, "has_permission")
+    monkeypatch.setattr(HallBinding, "permission_classes", [permissions.AllowAny])
+    return HallBinding
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """What subscriptions had a thread for."""
+    found = []
+
+    def counting(work):
+        found.append(work)
+        return in_database(work)
+
+    monkeypatch.setattr(door, "in_database", counting)
+    return found
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many were looked up together."""
+    found = []
+    look = rights.arrived._answer
+
+    def counting(asked):
+        found.append(len(asked))
+        return look(asked)
+
+    monkeypatch.setattr(rights.arrived, "_answer", counting)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("permission_classes", [Closed]),
+        ("permission_classes", [permissions.AllowAny & permissions.IsAuthenticated]),
+        ("has_permission", lambda self, user, action, pk: True),
+        ("groups_for", lambda self, user, groups, parameters: groups),
+        ("get_queryset", classmethod(lambda cls, user: Hall.objects.all())),
+        ("readable_fields", classmethod(lambda cls, user: None)),
+        ("parameters", Serializer),
+    ],
+)
+def test_what_may_ask_is_known(binding, monkeypatch, name, own):
+    """Of a project's own code nobody knows what it does, unless the binding says so."""
+    assert asks_nothing(binding)
+    monkeypatch.setattr(binding, name, own, raising=False)
+    assert not asks_nothing(binding)
+    monkeypatch.setattr(binding, "asks_nothing", True)
+    assert asks_nothing(binding)
+
+
+def test_what_is_inherited_counts():
+    """A base's code is the project's own, too."""
+    assert "has_permission" not in vars(HallBinding)
+    assert not asks_nothing(HallBinding)
+
+
+@pytest.mark.parametrize("user", [None, AnonymousUser()])
+async def test_who_is_nobody_waits_for_no_thread(binding, threads, calls, user):
+    """Nothing is looked up of who has come with nothing, however long ago."""
+    await Hall.objects.acreate(name="red")
+    async with Client(Halls, user=user) as client:
+        await client.subscribe("hall")
+        assert [row["name"] for row in client.rows["hall"].values()] == ["red"]
+    assert threads == calls == []
+
+
+async def test_a_binding_of_its_own_has_a_thread(binding, threads, monkeypatch):
+    """Where a project's code decides it may ask whatever it likes."""
+    monkeypatch.setattr(
+        binding, "has_permission", lambda self, *_: User.objects.count() == 0, raising=False
+    )
+    async with Client(Halls) as client:
+        await client.subscribe("hall")
+    assert len(threads) == 1
+
+
+async def test_a_crowd_is_looked_up_together(binding, threads, calls, monkeypatch):
+    """Those who subscribe at the same time, each by a session of his own, are a few questions."""
+    monkeypatch.setattr(binding, "permission_classes", [permissions.IsAuthenticated])
+    monkeypatch.setattr(session, "FRESH", -1)  # The handshakes were long ago.
+    users = [await user_named(f"user{number}") for number in range(20)]
+    clients = [Client(Halls, user=user, session=await log_in(user)) for user in users]
+    for client in clients:
+        await client.__aenter__()
+    await asyncio.gather(*(client.subscribe("hall") for client in clients))
+    for client in clients:
+        await client.__aexit__()
+    assert threads == []
+    assert sum(calls) == 20
+    assert len(calls) <= 4
+
+
+async def test_a_session_that_has_ended_is_nobodys(binding, monkeypatch):
+    """Who has logged out since the handshake may subscribe to no more than nobody may."""
+    monkeypatch.setattr(binding, "permission_classes", [permissions.IsAuthenticated])
+    monkeypatch.setattr(session, "FRESH", -1)
+    ana = await user_named("ana")
+    logged_in = await log_in(ana)
+    async with Client(Halls, user=ana, session=logged_in) as client:
+        assert (await client.ask("hall", "subscribe"))["response_status"] == 200
+        await in_database(logged_in.flush)()
+        assert (await client.ask("hall", "subscribe"))["response_status"] == 401
+
+
+async def test_rights_are_noted(binding):
+    """What a subscription rests on is known, so that it is seen when it changes."""
+    ana = await user_named("ana")
+    async with Client(Halls, user=ana) as client:
+        await client.subscribe("hall")
+        (watched,) = running_hub().vigil._watched
+        (known,) = await in_database(rights.look)([watched.scope], [watched.forms()])
+        assert watched.basis.holds(known)
+        await in_database(User.objects.filter(pk=ana.pk).update)(is_staff=True)
+        (known,) = await in_database(rights.look)([watched.scope], [watched.forms()])
+        assert not watched.basis.holds(known)
+
+
+@pytest.mark.parametrize("says", [True, False])
+async def test_what_asks_after_all_is_asked_in_a_thread(binding, threads, monkeypatch, says):
+    """A binding that was wrong about itself, or a user who asks, costs a thread, nothing else."""
+
+    def asks(self, *_):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return cursor.fetchone() == (1,)
+
+    if says:
+        monkeypatch.setattr(binding, "has_permission", asks, raising=False)
+        monkeypatch.setattr(binding, "asks_nothing", True)
+    else:
+        monkeypatch.setattr(binding, "permission_classes", [permissions.DjangoModelPermissions])
+        monkeypatch.setattr(User, "has_perms", asks)
+    async with Client(Halls, user=await user_named("ana")) as client:
+        assert await client.subscribe("hall") is False
+    assert len(threads) == 1
+
+
+async def test_what_raises_is_its_own(binding, monkeypatch, caplog):
+    """A fault while somebody is looked up is his who asked, and tells him no more than that."""
+
+    def look(asked):
+        return [
+            ConnectionError("no directory") if user.username == "ana" else rights.Known(user, "x")
+            for _, user in asked
+        ]
+
+    monkeypatch.setattr(rights.arrived, "_answer", look)
+    monkeypatch.setattr(session.Session, "known_user", lambda self: self.scope["user"])
+    ana, bo = await user_named("ana"), await user_named("bo")
+    async with Client(Halls, user=ana) as stuck, Client(Halls, user=bo) as other:
+        replies = await asyncio.gather(
+            stuck.ask("hall", "subscribe"), other.ask("hall", "subscribe")
+        )
+    assert [reply["response_status"] for reply in replies] == [500, 200]
+    assert "directory" not in str(replies)

@@ -1,0 +1,123 @@
+"""What a loop asks of a relay, and who has gone when it is answered."""
+
+import asyncio
+import time
+
+import pytest
+
+from databinding.form import Form
+from databinding.hub import Hub, _Asked, running_hub
+from databinding.relay import relay_for
+from tests.databinding.clients import PATIENCE, eventually
+from tests.talk.bindings import IntegerValueBinding
+from tests.talk.models import IntegerValue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def join(hub):
+    return hub.join(Form(IntegerValueBinding), ["intval-updates"], "intval")
+
+
+def no_places():
+    return not relay_for("default").holdings.in_use()
+
+
+def leave(joined):
+    relay_for("default").leave(joined.audience, ("intval", False), joined.user)
+
+
+async def test_who_goes_before_the_answer_has_no_place():
+    """The place of who is cancelled while he waits for it is given back, once it is his."""
+    relay = relay_for("default")
+    leave(await join(running_hub()))
+    with relay.asking:
+        waiting = asyncio.create_task(join(running_hub()))
+        await eventually(lambda: running_hub()._asked)
+    with relay.asking:
+        # Whether it has been answered by now or not.
+        waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await eventually(no_places)
+    assert not running_hub()._asked
+
+
+async def test_who_goes_as_he_is_answered_has_no_place(monkeypatch):
+    """So it is of who is cancelled when he has been told, before he could take it."""
+    hub = running_hub()
+    tell = _Asked.tell
+
+    def and_cancel(self):
+        tell(self)
+        assert self.future.done()
+        waiting.cancel()
+
+    monkeypatch.setattr(_Asked, "tell", and_cancel)
+    waiting = asyncio.create_task(join(hub))
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await eventually(no_places)
+
+
+async def test_a_crowd_is_told_a_few_at_a_time(monkeypatch):
+    """Between those who are answered in one turn of the loop and the next, others have theirs."""
+    monkeypatch.setattr(Hub, "TOLD", 3)
+    turns, told = [], []
+    tell = _Asked.tell
+    loop = asyncio.get_running_loop()
+
+    def noting(self):
+        told.append(len(turns))
+        tell(self)
+
+    def turn():
+        turns.append(1)
+        if len(told) < 10:
+            loop.call_soon(turn)
+
+    monkeypatch.setattr(_Asked, "tell", noting)
+    with relay_for("default").asking:
+        waiting = [asyncio.create_task(join(running_hub())) for _ in range(10)]
+        await eventually(lambda: len(running_hub()._asked) == 10)
+    loop.call_soon(turn)
+    for joined in await asyncio.gather(*waiting):
+        leave(joined)
+    assert max(told.count(one) for one in told) <= 3
+    assert len(set(told)) >= 4
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["before it", "after it"])
+def test_a_loop_that_is_closed_has_no_places(answered):
+    """What a loop was to be told that is closed by now, nobody waits for."""
+    relay = relay_for("default")
+    loop = asyncio.new_event_loop()
+
+    async def ask():
+        leave(await join(running_hub()))
+        relay.asking.acquire()
+        tasks.append(asyncio.create_task(join(running_hub())))
+        await eventually(lambda: running_hub()._asked)
+        return running_hub()
+
+    tasks = []
+    hub = loop.run_until_complete(ask())
+    if answered:
+        # It is told in a turn of the loop that never comes.
+        relay.asking.release()
+        until(lambda: hub._answered)
+        loop.close()
+        IntegerValue.objects.create(name="news")
+    else:
+        loop.close()
+        relay.asking.release()
+    until(no_places)
+    tasks.clear()  # asyncio logs that it was never done
+
+
+def until(condition):
+    """As `eventually`, where no loop runs."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "It did not become true."
+        time.sleep(0.01)
