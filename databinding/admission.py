@@ -23,9 +23,7 @@ _BY_THE_USER = frozenset(
     }
 )
 #: What a project's binding may have of its own that decides.
-_OWN = frozenset(
-    {"get_queryset", "groups_for", "has_permission", "parameters", "readable_fields"}
-)
+_OWN = frozenset({"get_queryset", "groups_for", "has_permission", "parameters", "readable_fields"})
 
 
 class Place(NamedTuple):
