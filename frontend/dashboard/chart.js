@@ -17,6 +17,12 @@ let library = null;
 /** @returns {Promise<any>} */
 function load() {
   library ??= new Promise((resolve, reject) => {
+    // The library has Intl write numbers in the browser's language, whose name Intl may not know: "en-US@posix".
+    try {
+      new Intl.Locale(navigator.language);
+    } catch {
+      Object.defineProperty(navigator, "language", { value: "en" });
+    }
     const link = document.createElement("link");
     link.rel = "stylesheet";
     link.href = STYLES;
@@ -76,16 +82,11 @@ export class Chart {
    */
   async draw(past, tile) {
     const uPlot = await load();
-    const same = this.#tile === tile && this.#plot !== null;
+    if (this.#tile !== tile) this.clear();
     this.#past = past;
     this.#tile = tile;
-    if (same) this.#plot.setData(data(past));
-    else {
-      this.clear();
-      this.#past = past;
-      this.#tile = tile;
-      this.#plot = new uPlot(this.#options(uPlot), data(past), this.#figure);
-    }
+    if (this.#plot) this.#plot.setData(data(past));
+    else this.#plot = new uPlot(this.#options(uPlot), data(past), this.#figure);
     this.#plot.setScale("x", { min: past.time[0], max: past.time[past.time.length - 1] + past.step });
   }
 

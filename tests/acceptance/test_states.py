@@ -405,6 +405,14 @@ async def test_panel(open_values, ana):
     await looked_at(page, "panel-text")
 
 
+async def test_panel_in_a_language_of_no_name(open_values):
+    """There is a chart, too, where the browser's name of its language is none that Intl knows."""
+    page = await open_values(locale="en-US@posix")
+    panel = await opened_panel(page, "pump.pressure")
+    await expect(panel.locator("#chart canvas")).to_be_visible()
+    await expect(panel.locator("#panel-problem")).to_be_hidden()
+
+
 async def test_panel_without_a_past(open_values):
     """Where the past can't be asked, the panel says so and shows what there is."""
     page = await open_values(amiss=[f"{REFUSED} 500"])
