@@ -2,6 +2,11 @@
 
 A page of a list begins after the last row of the page before, whatever was inserted or deleted
 meanwhile, and costs the same however far down it is. OFFSET gives neither.
+
+SQLite's columns hold anything, and it orders rows by what stands there: the same moment as text
+with one decimal and with six, a number with more decimals than its field has. Python reads both as
+one value, behind which some of the rows would come again, others never. So there a position is of
+what the columns hold.
 """
 
 from __future__ import annotations
@@ -13,7 +18,20 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.core.exceptions import FieldError, ValidationError
-from django.db.models import F, Model, Q, QuerySet
+from django.db import connections, router
+from django.db.models import (
+    DateField,
+    DecimalField,
+    F,
+    Func,
+    Model,
+    Q,
+    QuerySet,
+    TextField,
+    TimeField,
+    UUIDField,
+    Value,
+)
 
 from databinding.keys import column
 
@@ -24,10 +42,16 @@ Position = Sequence[Any]
 _NO_VALUE = (ValidationError, TypeError, ValueError, ArithmeticError)
 
 
+#: Fields of which SQLite's columns may hold other values than those that Python reads.
+_READ_OTHERWISE = (DateField, DecimalField, TimeField, UUIDField)
+
+
 class _Term(NamedTuple):
     name: str
     falling: bool
     fields: tuple[Any, ...]
+    #: A row's position has what its column holds, not what Python reads.
+    held: bool
 
     @property
     def nullable(self) -> bool:
@@ -38,7 +62,14 @@ class _Term(NamedTuple):
         nulls = {"nulls_first" if self.falling else "nulls_last": True} if self.nullable else {}
         return F(self.name).desc(**nulls) if self.falling else F(self.name).asc(**nulls)
 
+    @property
+    def attribute(self) -> str:
+        """Where a row has what its column holds."""
+        return f"keyset_of_{self.name.replace('__', '_0_')}"
+
     def value(self, instance: Model) -> Any:
+        if self.held and hasattr(instance, self.attribute):
+            return getattr(instance, self.attribute)
         value: Any = instance
         for field in self.fields[:-1]:
             value = getattr(value, field.name, None)
@@ -50,12 +81,17 @@ class _Term(NamedTuple):
         if value is None:
             return ~null if self.falling else Q(pk__in=())
         if self.falling:
-            return Q((f"{self.name}__lt", value))
-        later = Q((f"{self.name}__gt", value))
+            return Q((f"{self.name}__lt", self.compared(value)))
+        later = Q((f"{self.name}__gt", self.compared(value)))
         return later | null if self.nullable else later
 
     def same(self, value: Any) -> Q:
-        return Q((f"{self.name}__isnull", True)) if value is None else Q((self.name, value))
+        null = Q((f"{self.name}__isnull", True))
+        return null if value is None else Q((self.name, self.compared(value)))
+
+    def compared(self, value: Any) -> Any:
+        """What is compared with the column."""
+        return Value(value) if self.held and isinstance(value, (str, int, float)) else value
 
     def parsed(self, value: Any) -> Any:
         if value is None and self.nullable:
@@ -64,6 +100,8 @@ class _Term(NamedTuple):
             raise ValueError(f"{value!r} is no value of {self.name}")
         if isinstance(value, str) and "\0" in value:
             raise ValueError("PostgreSQL's texts hold no NUL.")
+        if self.held:
+            return value
         return column(self.fields[-1]).to_python(value)
 
 
@@ -80,7 +118,9 @@ class Order:
         self._terms = terms
 
     def of(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.order_by(*(term.expression() for term in self._terms))
+        held: Any = {term.attribute: _held(term.name) for term in self._terms if term.held}
+        with_held: QuerySet[Any] = rows.annotate(**held)
+        return with_held.order_by(*(term.expression() for term in self._terms))
 
     def after(self, rows: QuerySet[Any], position: Position) -> QuerySet[Any]:
         """Those of the rows that come after this position."""
@@ -92,7 +132,8 @@ class Order:
         first = self._terms[0]
         if len(self._terms) > 1 and not first.nullable:
             # So says the rest, too, but in a way that no index is searched by.
-            rows = rows.filter((f"{first.name}__{'lte' if first.falling else 'gte'}", position[0]))
+            way = "lte" if first.falling else "gte"
+            rows = rows.filter((f"{first.name}__{way}", first.compared(position[0])))
         return rows.filter(later)
 
     def position(self, instance: Model) -> Position:
@@ -118,6 +159,11 @@ class Order:
             raise ValueError(f"{text!r} is no position.") from error
 
 
+def _held(name: str) -> Func:
+    """What a column of SQLite holds. As an expression, since what is a column is converted."""
+    return Func(F(name), template="+%(expressions)s", output_field=TextField())
+
+
 def _text(value: Any) -> str:
     written: str = value.isoformat() if hasattr(value, "isoformat") else str(value)
     return written
@@ -138,4 +184,6 @@ def _term(model: type[Model], name: str) -> _Term:
             raise FieldError(f"{path} has no one value in a row.")
         fields.append(field)
         meta = field.related_model._meta if field.is_relation else None
-    return _Term(path, name.startswith("-"), tuple(fields))
+    sqlite = connections[router.db_for_write(model)].vendor == "sqlite"
+    held = sqlite and isinstance(column(fields[-1]), _READ_OTHERWISE)
+    return _Term(path, name.startswith("-"), tuple(fields), held)

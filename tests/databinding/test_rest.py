@@ -389,6 +389,43 @@ def test_positions_in_every_kind_of_order(field, values, sign):
     assert len(found) >= 4
 
 
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("field", "texts"),
+    [
+        (
+            "written",
+            [
+                "2026-01-01 00:00:00",
+                "2026-01-01 00:00:00.5",
+                "2026-01-01 00:00:00.50",
+                "2026-01-01 00:00:00.500000",
+                "2026-01-01T00:00:00.5",
+                "2026-01-01 00:00",
+            ],
+        ),
+        ("day", ["2026-01-02", "2026-1-2", "2026-1-02"]),
+        ("amount", [1, "1.00", 1.001, 1.004999, "1.002"]),
+    ],
+)
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_pages_of_what_sql_has_written(field, texts, sign):
+    """Each row is on one page, once, however SQL has written what Django reads as the same."""
+    for text in [*texts, *texts]:
+        paper = Paper.objects.create(amount=1)
+        key = Paper._meta.pk.get_db_prep_value(paper.pk, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE shapes_paper SET {field} = %s WHERE id = %s", [text, key])
+    order = Order(Paper, [f"{sign}{field}"])
+    every = list(order.of(Paper.objects.all()))
+    found, rows = [], order.of(Paper.objects.all())
+    while len(found) <= len(every) and (row := rows.first()) is not None:
+        found.append(row)
+        position = order.parse(order.text(order.position(row)))
+        rows = order.after(order.of(Paper.objects.all()), position)
+    assert found == every
+
+
 # What depends on the user
 
 
