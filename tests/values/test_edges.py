@@ -2,6 +2,7 @@
 
 import sys
 import time
+from html import unescape
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -170,7 +171,7 @@ SPOILT = [
 @pytest.mark.parametrize("moment", SPOILT)
 def test_a_report_that_python_cannot_say_hinders_no_others(client, staff, moment):
     """What SQL dates beyond the calendar leaves all other values on every page, and the past of
-    all; the admin says which is left out, and SQL can mend it."""
+    all; the admin says which is left out and can delete it, and SQL can mend it."""
     client.force_login(staff)
     pump, valve = (
         FloatValue.objects.create(name=name, expected_interval=1, reported_at=at(0)).pk
@@ -196,12 +197,13 @@ def test_a_report_that_python_cannot_say_hinders_no_others(client, staff, moment
 
     admin = reverse("admin:values_floatvalue_changelist")
     text = client.get(admin).content.decode()
-    assert f"and are left out here: {pump}." in text
+    assert f'and are left out here: <a href="{admin}{pump}/delete/">{pump}</a>.' in unescape(text)
     assert (">valve</a>" in text, ">pump</a>" in text) == (True, False)
     asked = {"pks": [str(pump), str(valve)]}
     live = client.post(f"{admin}live/", asked, content_type="application/json").json()
     assert (live["pks"], live["page"], live["left"]) == ([str(valve)], [str(valve)], [str(pump)])
-    for page in ("change", "delete", "history"):
+    assert "pump" in client.get(f"{admin}{pump}/delete/").content.decode()
+    for page in ("change", "history"):
         answer = client.get(f"{admin}{pump}/{page}/", follow=True)
         assert answer.redirect_chain == [(admin, 302)]
         assert "something in this row that can&#x27;t be read" in answer.content.decode()
