@@ -1,6 +1,7 @@
 import signal
 import time
 
+import hypothesis
 import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
@@ -10,6 +11,13 @@ from tests import nursery, settings
 from tests.servers import PATIENCE, Server
 
 Server.popen = staticmethod(nursery.popen)
+
+# The same examples each time, and as much time for each as a busy machine takes. For others:
+# --hypothesis-profile=others.
+hypothesis.settings.register_profile(
+    "others", hypothesis.settings.get_profile("ci"), derandomize=False
+)
+hypothesis.settings.load_profile("ci")
 
 # A shell that starts this in the background has it ignore Ctrl-C, which its children would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -78,9 +78,13 @@ def copy_of(programs, target):
 
 
 class PostgreSQL:
-    """A cluster of its own, which outlives its own crashes but not the machine's (no fsync)."""
+    """A cluster of its own, which outlives its own crashes but not the machine's (no fsync).
 
-    def __init__(self):
+    `options` are settings of PostgreSQL's, beside those that each has.
+    """
+
+    def __init__(self, **options):
+        self._options = options
         self._folder = None
         self._process = None
 
@@ -151,6 +155,7 @@ class PostgreSQL:
             "max_connections": 100,
             "max_prepared_transactions": 5,
             "timezone": "UTC",
+            **self._options,
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -231,14 +236,14 @@ class PostgreSQL:
 def start_for_worker():
     """A cluster for this process alone, if it is one of several that test on PostgreSQL; else None.
 
-    Transactions anywhere in a cluster decide on what of the journal may be read and dropped. What
-    the process starts has the same.
+    Transactions anywhere in a cluster decide on what of the journal may be read and dropped: those
+    of autovacuum, too, which come whenever they like. What the process starts has the same.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     shared = os.environ.get("DATABASE_URL", "").startswith("postgres")
     if not shared or os.environ.get("CLUSTER_OF_WORKER") == worker:
         return None
-    cluster = PostgreSQL()
+    cluster = PostgreSQL(autovacuum="off")
     cluster.__enter__()
     os.environ |= cluster.environment() | {"CLUSTER_OF_WORKER": worker}
     return cluster

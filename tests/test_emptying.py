@@ -1,6 +1,7 @@
 """That nothing of a test is left for the next one."""
 
 import pytest
+from django.db import connection
 from django.test import TransactionTestCase
 
 from databinding.models import JournalEntry
@@ -19,3 +20,13 @@ def test_nothing_is_left(by_flush):
     emptying.empty_all(TransactionTestCase())
     for model in (FloatValue, Sample, Description, JournalEntry):
         assert not model.objects.exists(), model
+
+
+@pytest.mark.postgresql
+def test_rows_that_are_gone_take_no_space():
+    """A table that was large is as small as a new one, whoever reads in it next."""
+    FloatValue.objects.bulk_create(FloatValue(name=f"value {number}") for number in range(5000))
+    emptying.empty_all(TransactionTestCase())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_relation_size('values_floatvalue')")
+        assert cursor.fetchone() == (0,)

@@ -17,7 +17,7 @@ from chat.jobs import remove_expired_presence
 from chat.models import Message, Presence, Room
 from dashboard.routing import websocket_urlpatterns
 from databinding.auth import AuthMiddlewareStack
-from tests.databinding.clients import Client
+from tests.databinding.clients import PATIENCE, Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -273,17 +273,17 @@ async def test_the_room_is_the_routes():
     """The project's routes lead to a room by its label, and `new` isn't one."""
     application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
     communicator = WebsocketCommunicator(application, "/chat/lobby/")
-    assert (await communicator.connect())[0]
+    assert (await communicator.connect(timeout=PATIENCE))[0]
     await communicator.send_json_to(
         {"stream": "chat", "payload": {"action": "create", "data": {"handle": "A", "message": "B"}}}
     )
-    frame = await communicator.receive_json_from(timeout=10)
+    frame = await communicator.receive_json_from(timeout=PATIENCE)
     assert frame["payload"]["data"]["message"] == "B"
     assert frame["payload"]["model"] == "chat.message"
-    await communicator.disconnect()
+    await communicator.disconnect(timeout=PATIENCE)
     assert (await Message.objects.select_related("room").aget()).room.label == "lobby"
     communicator = WebsocketCommunicator(application, "/chat/new/")
-    assert not (await communicator.connect())[0]
+    assert not (await communicator.connect(timeout=PATIENCE))[0]
 
 
 @pytest.mark.alike

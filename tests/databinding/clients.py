@@ -15,9 +15,7 @@ from channels.testing import WebsocketCommunicator
 
 from databinding.testing.copy import Copy
 from databinding.websockets import WebSocketDemultiplexer
-
-#: Seconds after which what should have come hasn't.
-PATIENCE = 10
+from tests.servers import PATIENCE
 
 
 async def eventually(condition):

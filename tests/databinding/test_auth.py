@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from databinding import auth
 from databinding.threads import in_database
+from tests.databinding.clients import PATIENCE
 from tests.databinding.users import log_in, session_with, user_named
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,10 +39,10 @@ async def arrive(session=None, *, stack=auth.AuthMiddlewareStack, key=None):
     cookie = f"{django_settings.SESSION_COOKIE_NAME}={key}"
     headers = [] if key is None else [(b"cookie", cookie.encode())]
     communicator = WebsocketCommunicator(stack(application), "/", headers=headers)
-    connected, _ = await communicator.connect(timeout=10)
+    connected, _ = await communicator.connect(timeout=PATIENCE)
     assert connected
     scope = scopes.pop()
-    await communicator.disconnect()
+    await communicator.disconnect(timeout=PATIENCE)
     return scope
 
 

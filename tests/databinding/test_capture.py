@@ -251,7 +251,9 @@ def run(program):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(programs)
 def test_savepoints_neither_swallow_nor_add_a_ring(rings, program):

@@ -12,7 +12,7 @@ from django.test import AsyncClient, override_settings
 
 from databinding import idempotency
 from databinding.models import IdempotencyKey
-from tests.databinding.clients import Client
+from tests.databinding.clients import PATIENCE, Client
 from tests.databinding.test_writes import actions
 from tests.writing.bindings import BookingBinding, Demultiplexer, HallBinding
 from tests.writing.models import Booking, Hall
@@ -130,7 +130,7 @@ async def test_two_at_once_are_stored_once(ana, key, monkeypatch):
     class Slow:
         def perform_create(self, serializer):
             began.set()
-            assert go.wait(10)
+            assert go.wait(PATIENCE)
             serializer.save()
 
     class Never:
@@ -146,7 +146,7 @@ async def test_two_at_once_are_stored_once(ana, key, monkeypatch):
             connections.close_all()
 
     one = asyncio.create_task(asyncio.to_thread(create, Slow()))
-    assert await asyncio.to_thread(began.wait, 10)
+    assert await asyncio.to_thread(began.wait, PATIENCE)
     two = asyncio.create_task(asyncio.to_thread(create, Never()))
     await asyncio.wait([two], timeout=0.2)
     assert not two.done()

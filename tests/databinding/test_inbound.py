@@ -16,7 +16,7 @@ from rest_framework.serializers import ModelSerializer
 from databinding import session as session_module
 from databinding.subscription import Subscription
 from databinding.websockets import WebsocketBinding
-from tests.databinding.clients import Client, eventually, named
+from tests.databinding.clients import PATIENCE, Client, eventually, named
 from tests.databinding.programs import connect, other_program
 from tests.databinding.users import ENDS, deactivate, log_in, log_out, remove, session_with
 from tests.shapes.bindings import (
@@ -645,7 +645,7 @@ async def test_a_reply_that_waits_comes_when_its_subscription_ends():
 
 
 async def eventually_stored(pk, value):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await stored())[pk] != value:
             pass
 

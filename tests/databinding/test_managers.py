@@ -439,7 +439,9 @@ def execute(name, seed, rooms):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(program=operations, limit=st.sampled_from([2, 10_000]))
 def test_whatever_is_written_is_journalled(by_signals, program, limit):

@@ -33,7 +33,7 @@ from databinding.throttling import ActionThrottle
 from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client as Websocket
 from tests.databinding.clients import named
-from tests.servers import CHECKOUT
+from tests.servers import CHECKOUT, PATIENCE
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.bindings import MessageBinding, NamedBinding
 from tests.shapes.models import Message, Named, Paper, Room, Tag
@@ -596,8 +596,8 @@ async def test_a_body_in_chunks(transactional_db, more, status):
     for part in (b'{"name": "a", ', b" " * more, b'"value": 1}'):
         await one.send_input({"type": "http.request", "body": part, "more_body": True})
     await one.send_input({"type": "http.request", "body": b""})
-    assert (await one.receive_output(timeout=10))["status"] == status
-    await one.wait(timeout=10)
+    assert (await one.receive_output(timeout=PATIENCE))["status"] == status
+    await one.wait(timeout=PATIENCE)
     rows = [row.name async for row in IntegerValue.objects.all()]
     assert rows == (["a"] if status == 201 else [])
 

@@ -15,7 +15,7 @@ from databinding.conf import settings as conf
 from databinding.hub import Hub
 from databinding.journal import open_journal
 from databinding.relay import relay_for, stop_relays
-from tests.databinding.clients import Client
+from tests.databinding.clients import PATIENCE, Client
 from tests.databinding.programs import other_program
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.bindings import NamedBinding
@@ -510,7 +510,7 @@ async def test_a_database_that_goes_away_and_comes_back(monkeypatch):
 
         monkeypatch.setattr(journal, "state", away)
         await in_database(IntegerValue.objects.update)(value=5)
-        assert await asyncio.to_thread(tried.wait, 5)
+        assert await asyncio.to_thread(tried.wait, PATIENCE)
         with override_settings(DATABINDING={"DATABASE_TIMEOUT": 0.05}):
             async with Client(Demultiplexer) as second:
                 reply = await second.ask("intval", "subscribe")
@@ -529,7 +529,7 @@ async def test_the_relay_starts_with_the_first_subscriber_and_stops_after_the_la
             assert relay.running
             await asyncio.sleep(0.3)
             assert relay.running
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while relay.running:  # noqa: ASYNC110  (a thread ends: there is no event to await)
                 await asyncio.sleep(0.01)
         async with Client(Demultiplexer) as client:
@@ -569,7 +569,7 @@ def test_several_event_loops_of_one_process(transactional_db):
     async def client():
         async with Client(Demultiplexer) as client:
             await client.subscribe("intval")
-            await asyncio.to_thread(started.wait, 10)
+            await asyncio.to_thread(started.wait, PATIENCE)
             while len(client.rows["intval"]) < 5:
                 await client.receive()
             results.append(client.rows["intval"])
@@ -577,11 +577,11 @@ def test_several_event_loops_of_one_process(transactional_db):
     threads = [threading.Thread(target=asyncio.run, args=(client(),)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    started.wait(10)
+    started.wait(PATIENCE)
     for number in range(5):
         IntegerValue.objects.create(name=f"n{number}")
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert results == [rows(), rows()]
 
 

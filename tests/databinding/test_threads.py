@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, connections
 from databinding import threads
 from databinding.stray import Stray
 from databinding.threads import Together, close_connections, in_database
-from tests.databinding.clients import eventually
+from tests.databinding.clients import PATIENCE, eventually
 from values.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -177,7 +177,7 @@ async def test_a_call_that_goes_astray_leaves_nobody_waiting(raised):
         return list(questions)
 
     together = Together(answer)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(Stray):
             await together("bad")
         assert await together("good") == "good"
@@ -190,13 +190,13 @@ async def test_a_call_that_takes_long_holds_up_nobody_else():
     def answer(asked):
         if "slow" in asked:
             asking.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE)
         return asked
 
     together = Together(answer)
     slow = asyncio.create_task(together("slow"))
     gone = asyncio.create_task(together("gone"))
-    await asyncio.to_thread(asking.wait, 10)
+    await asyncio.to_thread(asking.wait, PATIENCE)
     gone.cancel()
     assert await together("quick") == "quick"
     assert not slow.done()

@@ -122,7 +122,7 @@ async def at_websocket(caller):
         name = action.partition(",")[0]
         reply = await client.ask("notes", name, **pk, **bodies.get(action, {}))
         found[action, row] = reply["response_status"]
-    await client._communicator.disconnect()
+    await client._communicator.disconnect(timeout=clients.PATIENCE)
     return found
 
 
