@@ -33,7 +33,7 @@ COMMANDS = {
     "runserver": "manage.py runserver 127.0.0.1:{port}",
 }
 #: How long a process may take to start or to stop, in seconds, on a busy machine.
-PATIENCE = 30
+PATIENCE = 60
 
 
 def environment(database, settings="dashboard.settings", **more):

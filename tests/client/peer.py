@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from databinding.client.options import Delays, Options
 
 #: Seconds after which what should have come hasn't, on a busy machine.
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Visitor:

@@ -1,19 +1,19 @@
 """`/api/values/<stream>/<pk>/history/` and `changes/`, as a page asks them."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from tests.values.past import HOUR, MINUTE, kept, on_the_hour
 from values.bindings import FloatValueBinding
 from values.models import BooleanValue, Description, FloatValue, IntegerValue, Sample, TextValue
 from values.samples import history as history_module
+from values.samples.history import at
 from values.samples.summaries import keep_up
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_past")]
@@ -48,10 +48,11 @@ def test_times_are_dates_too(client):
     iso = datetime.fromtimestamp(begin, UTC).isoformat().replace("+00:00", "Z")
     past = ask(client, row, **{"from": iso, "to": begin + MINUTE, "points": 2})
     assert (past["time"], past["last"]) == ([begin], [7])
-    now = time.time()
+    before = time.time()
     past = ask(client, row)
-    assert past["time"][0] <= now - HOUR < past["time"][0] + past["step"]
-    assert past["time"][-1] <= time.time()
+    after = time.time()
+    assert before - past["step"] < past["time"][0] + HOUR <= after
+    assert past["time"][-1] <= after
     assert 200 < len(past["time"]) <= 301
 
 
@@ -104,9 +105,7 @@ def test_the_future_and_a_silent_source_are_unknown(client):
     row = kept(FloatValue, [(now - 100, 3)])
     past = ask(client, row, **{"from": now - 60, "to": now + 60, "points": 13})
     assert (past["last"][0], past["last"][-1], past["mean"][-1]) == (3, None, None)
-    FloatValue.objects.update(
-        expected_interval=1, reported_at=timezone.now() - timedelta(seconds=30)
-    )
+    FloatValue.objects.update(expected_interval=1, reported_at=at(now - 30))
     past = ask(client, row, **{"from": now - 60, "to": now, "points": 13})
     assert past["mean"][:4] == [3, 3, 3, 3]
     assert (past["mean"][-1], past["last"][-1]) == (None, None)
@@ -120,7 +119,7 @@ def test_a_silence_stays_unknown_after_the_value_was_deleted(client):
     for forget in (lambda rows: rows.update(expected_interval=None), lambda rows: rows.delete()):
         row = kept(FloatValue, [(now - 100, 3)])
         rows = FloatValue.objects.filter(pk=row.pk)
-        rows.update(expected_interval=1, reported_at=timezone.now() - timedelta(seconds=40))
+        rows.update(expected_interval=1, reported_at=at(now - 40))
         forget(rows)
         past = ask(client, row, **{"from": now - 60, "to": now, "points": 7})
         known = dict(zip(past["time"], past["mean"], strict=True))
