@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async as in_database
 from channels.routing import URLRouter
-from channels.testing import WebsocketCommunicator
 from django.core.cache import cache
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -17,7 +16,7 @@ from chat.jobs import remove_expired_presence
 from chat.models import Message, Presence, Room
 from dashboard.routing import websocket_urlpatterns
 from databinding.auth import AuthMiddlewareStack
-from tests.databinding.clients import PATIENCE, Client
+from tests.databinding.clients import PATIENCE, Client, Communicator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -272,7 +271,7 @@ async def test_coming_and_going_too_often_is_refused(monkeypatch):
 async def test_the_room_is_the_routes():
     """The project's routes lead to a room by its label, and `new` isn't one."""
     application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
-    communicator = WebsocketCommunicator(application, "/chat/lobby/")
+    communicator = Communicator(application, "/chat/lobby/")
     assert (await communicator.connect(timeout=PATIENCE))[0]
     await communicator.send_json_to(
         {"stream": "chat", "payload": {"action": "create", "data": {"handle": "A", "message": "B"}}}
@@ -282,7 +281,7 @@ async def test_the_room_is_the_routes():
     assert frame["payload"]["model"] == "chat.message"
     await communicator.disconnect(timeout=PATIENCE)
     assert (await Message.objects.select_related("room").aget()).room.label == "lobby"
-    communicator = WebsocketCommunicator(application, "/chat/new/")
+    communicator = Communicator(application, "/chat/new/")
     assert not (await communicator.connect(timeout=PATIENCE))[0]
 
 

@@ -36,13 +36,24 @@ async def stays(condition):
 
 
 class Communicator(WebsocketCommunicator):
-    """Channels' own, but it leaves Django's closing of connections as it is.
+    """Channels' own, but it leaves Django's closing of connections as it is, and tells at once of a
+    fault with which the application has ended.
 
-    Theirs patches that away around each call; calls that overlap leave it so for all tests.
+    Theirs patches the closing away around each call; calls that overlap leave it so for all tests.
+    And who waits for what an application says when that has ended waits until the time is up.
     """
 
     send_input = ApplicationCommunicator.send_input
-    receive_output = ApplicationCommunicator.receive_output
+
+    async def receive_output(self, timeout=1):  # noqa: ASYNC109  (as asgiref has it)
+        receiving = asyncio.create_task(ApplicationCommunicator.receive_output(self, timeout))
+        try:
+            await asyncio.wait({receiving, self.future}, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done() and self.output_queue.empty() and not self.future.cancelled():
+                self.future.result()
+            return await receiving
+        finally:
+            receiving.cancel()
 
 
 class Client:

@@ -4,14 +4,13 @@ import asyncio
 
 import pytest
 from channels import auth as channels_auth
-from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 
 from databinding import auth
 from databinding.threads import in_database
-from tests.databinding.clients import PATIENCE
+from tests.databinding.clients import PATIENCE, Communicator
 from tests.databinding.users import log_in, session_with, user_named
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +37,7 @@ async def arrive(session=None, *, stack=auth.AuthMiddlewareStack, key=None):
     key = key if session is None else session.session_key
     cookie = f"{django_settings.SESSION_COOKIE_NAME}={key}"
     headers = [] if key is None else [(b"cookie", cookie.encode())]
-    communicator = WebsocketCommunicator(stack(application), "/", headers=headers)
+    communicator = Communicator(stack(application), "/", headers=headers)
     connected, _ = await communicator.connect(timeout=PATIENCE)
     assert connected
     scope = scopes.pop()

@@ -17,6 +17,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.serializers import ModelSerializer
 
 from databinding.connection import Connection
+from databinding.hub import running_hub
 from databinding.journal import open_journal
 from databinding.relay import relay_for
 from databinding.session import Session
@@ -489,8 +490,10 @@ async def test_a_classic_client_that_reads_again_in_time_stays(monkeypatch):
             for value in range(1, 6):
                 await update(value=value)
             await eventually(lambda: slow.stalled)
+            (connection,) = running_hub().connections()
             slow.read_on()
             await eventually(lambda: slow.frames()[-1]["payload"]["data"]["value"] == 5)
+            await eventually(lambda: not connection.blocked)
             assert len(slow.sent) < 7
             assert due
             for give_up in due:
