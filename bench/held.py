@@ -1,9 +1,10 @@
 """How long the event loop is held, at most: by events, by a crowd that joins or comes back, and by
-very many rows that change at once.
+very many rows that change at once; beside a crowd that comes to the bare server.
 
 The loop is to look at the clock every millisecond (`tests.faults.pauses`, in the server's
 process); what it comes late by is how long it couldn't do anything else, the relay's thread on the
-same core included. That costs some per cent of a core, so nothing else is measured meanwhile.
+same core included: by the clock, and in the process's own time, which doesn't count what else the
+machine does. That costs some per cent of a core, so nothing else is measured meanwhile.
 """
 
 import json
@@ -13,11 +14,17 @@ from bench.rates import run
 from bench.systems import Kind
 
 KIND = Kind("uvicorn", "ours", acks=True)
+BARE = Kind("uvicorn", "bare")
 
 
 def measure(template, many, folder, redis, *, clients, rows, seconds):
     """Milliseconds; `template` has so many rows, `many` a tenfold, which all change at once."""
     found = {}
+    with running(BARE, template, folder, redis) as system:
+        system.gather(20)
+        longest(system)
+        system.gather(clients)
+        found[f"{clients} come to the bare server"] = longest(system)
     with running(KIND, template, folder, redis) as system:
         system.outside().write("ours", 1, rows, rows, together=1000)
         system.value = rows
@@ -41,4 +48,5 @@ def measure(template, many, folder, redis, *, clients, rows, seconds):
 
 
 def longest(system):
-    return round(1e3 * json.loads(system.get("/bench/held"))["clock"], 1)
+    held = json.loads(system.get("/bench/held"))
+    return {name: round(1e3 * seconds, 1) for name, seconds in held.items()}
