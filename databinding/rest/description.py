@@ -113,7 +113,7 @@ class ResourceSchema(AutoSchema):
             found = {200: row, 204: OpenApiResponse(None, "Changed, and no longer yours to see.")}
         else:
             found = {200: row}
-        if action in ("list", *_BODIES) or self.view.parameters:
+        if action in ("list", *_WRITES) or self.view.parameters:
             found[400] = OpenApiResponse(invalid, "Invalid.")
         found[401] = OpenApiResponse(error, "Who isn't logged in may not do this.")
         found[403] = OpenApiResponse(
@@ -125,16 +125,18 @@ class ResourceSchema(AutoSchema):
         if action in _WRITES:
             found[409] = OpenApiResponse(error, "It conflicts with another row.")
         if action == "create":
-            found[422] = OpenApiResponse(error, "`Idempotency-Key` stands for something else.")
-        elif self.view.detail and not self.view.extra:
+            found[422] = OpenApiResponse(
+                error, "`Idempotency-Key` stands for something else, or for what can't be read."
+            )
+        elif self.view.detail:
             found[422] = OpenApiResponse(error, "The row holds what can't be read.")
         if action in _WRITES and action not in ("create", "act"):
             found[412] = OpenApiResponse(changed, "The row isn't what `If-Match` says.")
         if action in _BODIES:
             found[413] = OpenApiResponse(error, "The body is too large.")
             found[415] = OpenApiResponse(error, "The body is of no known type.")
-        if self.view.get_throttles():
-            found[429] = OpenApiResponse(error, "Too often; `Retry-After` says when.")
+        # By the binding's throttles; but `connection_groups` may say so, too.
+        found[429] = OpenApiResponse(error, "Too often; `Retry-After` says when.")
         found[503] = OpenApiResponse(error, "The database is away or busy; try again.")
         if action in ("list", "retrieve"):
             found[304] = OpenApiResponse(None, "It is what `If-None-Match` says.")

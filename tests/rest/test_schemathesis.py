@@ -13,6 +13,7 @@ import sys
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from rest_framework.authtoken.models import Token
 
 from tests.shapes.models import Account, Child, Message, Room
@@ -54,6 +55,8 @@ def test_the_projects_values(start_server, known, tmp_path):
     for model, value in ((IntegerValue, 1), (FloatValue, 0.5), (BooleanValue, True)):
         for key in TRIED:
             model.objects.create(pk=key, name=f"pump {key}", value=value)
+    with connection.cursor() as cursor:  # One that can't be read.
+        cursor.execute("UPDATE values_floatvalue SET reported_at = '2026-13-45' WHERE id = 1")
     server = start_server("uvicorn")
     user = User.objects.create(username="ana", is_staff=True, is_superuser=True)
     token = Token.objects.create(user=user)
