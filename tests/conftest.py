@@ -54,9 +54,11 @@ def pytest_unconfigure():
 def django_db_setup(django_db_setup, django_db_blocker):
     """The test databases; at the end nobody may be in them, or it is told who, asking what."""
     from databinding.relay import stop_relays
+    from databinding.testing.writer import Writer
     from tests import emptying
 
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Writer, "spawn", staticmethod(nursery.spawn))
         patched.setattr(TransactionTestCase, "_fixture_teardown", emptying.empty_all)
         with django_db_blocker.unblock():
             leave_keys_free()

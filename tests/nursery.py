@@ -1,10 +1,11 @@
-"""Servers forked from a process that has imported what each of them needs.
+"""Servers, and the oracle's writers, forked from a process that has imported what each needs.
 
 Half of what a server does in most tests is to import the same modules. Here it is a process of its
 own as `subprocess.Popen` would have made it: of the same program, with the same environment,
-folder, log and session, but for modules that are there already.
+folder, log and session, but for modules that are there already. So is a writer, with two pipes.
 """
 
+import asyncio
 import atexit
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import runpy
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 #: Modules that take long, and have no need of Django's settings.
 MODULES = [
@@ -69,20 +71,85 @@ class Forked:
         os.kill(self.pid, number)
 
 
+async def spawn(*command, stdin, stdout, stderr, env):
+    """In the place of `asyncio.create_subprocess_exec`, for writers."""
+    assert command[:2] == (sys.executable, "-m")
+    assert (stdin, stdout, stderr) == (subprocess.PIPE, subprocess.PIPE, None)
+    # What a process reads, and whither it writes: its end of each, and ours.
+    (its_input, ours), (theirs, its_output) = context.Pipe(False), context.Pipe(False)
+    process = context.Process(
+        target=talk, args=(command[2:], os.getcwd(), dict(env), its_input, its_output), daemon=True
+    )
+    process.start()
+    its_input.close()
+    its_output.close()
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    with ExitStack() as undone:
+        undone.callback(process.kill)
+        reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), opened(theirs, "rb")
+        )
+        undone.callback(reading.close)
+        writing, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, opened(ours, "wb")
+        )
+        undone.pop_all()
+    writer = asyncio.StreamWriter(writing, protocol, None, loop)
+    return Talking(process, writer, reader, (reading, writing))
+
+
+def opened(end, mode):
+    """A pipe's end as a file, which it is from now on."""
+    with end:
+        return os.fdopen(os.dup(end.fileno()), mode, 0)
+
+
+class Talking:
+    """What writers need of `asyncio.subprocess.Process`."""
+
+    def __init__(self, process, stdin, stdout, transports):
+        self._process = process
+        self._transports = transports
+        self.stdin, self.stdout = stdin, stdout
+
+    def kill(self):
+        self._process.kill()
+
+    async def wait(self):
+        await asyncio.to_thread(self._process.join)
+        for transport in self._transports:
+            transport.close()
+
+
+def talk(arguments, folder, environment, its_input, its_output):
+    """Be `python -m …` with these for its standard input and output."""
+    for number, end in enumerate((its_input, its_output)):
+        os.dup2(end.fileno(), number)
+        end.close()
+    sys.stdin = os.fdopen(0, closefd=False)
+    be(arguments, folder, environment)
+
+
 def run(arguments, folder, environment, log):
-    """Be `python -m …`."""
+    """Be `python -m …` in a session of its own, with a log."""
     os.setsid()
     with open(log, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(write_through=True)  # as PYTHONUNBUFFERED says
+    be(arguments, folder, environment)
+
+
+def be(arguments, folder, environment):
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     installed = [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
-    sys.path[:] = [folder, *environment["PYTHONPATH"].split(os.pathsep), *installed]
-    sys.argv = arguments
+    more = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = [folder, *more, *installed]
+    sys.argv = list(arguments)
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     finally:

@@ -22,6 +22,9 @@ class Killed(Exception):
 class Writer:
     """Carries out writes one after the other; started when it is needed, also after `kill`."""
 
+    #: What starts its process.
+    spawn = staticmethod(asyncio.create_subprocess_exec)
+
     def __init__(
         self, number: int, names: Mapping[str, str], environment: Mapping[str, str]
     ) -> None:
@@ -37,7 +40,7 @@ class Writer:
 
     async def start(self) -> None:
         """Return when the process is ready. Raises `Killed`."""
-        self._process = process = await asyncio.create_subprocess_exec(
+        self._process = process = await self.spawn(
             *(sys.executable, "-m", "databinding.testing.worker", self._names),
             stdin=PIPE,
             stdout=PIPE,

@@ -19,8 +19,8 @@ from tests.shapes import writes
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ACCOUNT = [stream for stream in STREAMS if stream.name == "account"]
-#: Seconds in which a fault must have been seen.
-BUDGET = 60
+#: Seconds in which a fault must have been seen, on a busy machine.
+BUDGET = 150
 #: Seconds in which clients become equal where nothing is planted, on a busy machine.
 PATIENCE = 4
 
@@ -50,14 +50,14 @@ def in_process(seed):
                 yield ("settle",)
 
 
-def violation():
+def violation(patience=PATIENCE):
     """What the programs see first."""
     began = time.monotonic()
     for seed in count():
         assert time.monotonic() < began + BUDGET, "Nothing was seen."
         window = Random(seed).choice([None, 1, 1, 3])
         try:
-            asyncio.run(run(in_process(seed), window, PATIENCE))
+            asyncio.run(run(in_process(seed), window, patience))
         except AssertionError as error:
             return str(error)
 
@@ -72,7 +72,8 @@ def test_a_fault_is_seen_in_process(plant, monkeypatch):
         faults.a_member_forgotten: WRONG_ROWS,
         faults.a_window_ignored: ("unacknowledged, in a window of",),
     }
-    found = violation()
+    # Where clients end equal nothing but what is planted is seen, however slowly they do.
+    found = violation(PATIENCE if said[plant] is WRONG_ROWS else 10 * PATIENCE)
     assert any(part in found for part in said[plant]), found
 
 
