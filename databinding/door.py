@@ -319,12 +319,12 @@ class Door:
             if before.ended:  # The client has gone meanwhile.
                 self._subscription(joined).end()
                 return
-            loading, in_flight = before.loading, before.in_flight
+            loading = before.loading
             after = self._move(place, joined, before.window)
+            # It has yet to acknowledge them, or has just done so.
+            after.in_flight = before.in_flight
             if loading:
                 self._tell(protocol.begun_anew(self.stream))
-            else:
-                after.in_flight = in_flight
         after.start()
 
     async def _renew_classic(self) -> None:

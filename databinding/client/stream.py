@@ -237,7 +237,6 @@ class Stream:
         elif action == protocol.SUBSCRIBE and not is_refusal(frame.payload):
             # Rights have changed in the midst of a snapshot; another one takes its place.
             self._store.begin()
-            self._pacer.reset()
         elif action == protocol.UNSUBSCRIBE:
             # Rights have changed: it isn't ours to see any more.
             self._refused(RequestError(frame.payload))

@@ -83,6 +83,8 @@ class Copy:
         action = payload.get("action")
         if action == protocol.SUBSCRIBE and payload["response_status"] == 200:
             self._subscribed(payload["data"]["resumed"])
+            if payload.get("request_id") is not None:  # else the server has begun its snapshot anew
+                self.unacknowledged = 0
         elif action in (protocol.SNAPSHOT, protocol.BATCH):
             self._check_turn(action)
             before = dict(self.rows)
@@ -121,7 +123,6 @@ class Copy:
         self._resuming = resumed
         self._store.begin()
         self._in_parts = False
-        self.unacknowledged = 0
 
     def _check_turn(self, action: str) -> None:
         if self._first not in (None, action):
@@ -134,6 +135,8 @@ class Copy:
         cursor = frame.get("cursor")
         if self.whole is not (isinstance(cursor, str) and cursor != ""):
             raise BrokenRule(f"Complete: {self.whole}, with the cursor {cursor!r}.")
+        if cursor == protocol.VOID_CURSOR:
+            return  # It takes everything back, and the subscription is over.
         self.unacknowledged += 1
         if self.window is not None and self.unacknowledged > self.window:
             raise BrokenRule(

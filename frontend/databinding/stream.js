@@ -236,7 +236,6 @@ export class Stream extends Emitter {
   #renewed() {
     this.#resuming = false;
     this.#store.begin();
-    this.#pacer.reset();
   }
 
   /** @param {Error} [refused] */

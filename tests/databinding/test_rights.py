@@ -279,6 +279,29 @@ async def test_a_snapshot_that_is_broken_off_leaves_nothing(stream, lost):
             assert "yours" not in json.dumps(client.frames[came:])
 
 
+async def test_a_window_holds_for_a_snapshot_that_is_begun_anew():
+    """What was sent of the one before is in the same window: an ack of that opens it, once."""
+    ana, bo = await user_named("ana", is_staff=True), await user_named("bo")
+    for _ in range(3):
+        await write(bo, "yours")
+        await write(ana, "mine")
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "SNAPSHOT_CHUNK": 1}):
+        async with Client(Demultiplexer, user=ana) as client:
+            client.acknowledging = False
+            await client.ask("note", "subscribe", window=2)
+            for _ in range(2):
+                assert (await client.receive())["payload"]["complete"] is False
+            await change(ana, is_staff=False)
+            anew = (await client.receive())["payload"]
+            assert (anew["action"], anew["request_id"]) == ("subscribe", None)
+            assert await client.nothing_comes()
+            await client.send("note", "ack", frames=1)
+            assert (await client.receive())["payload"]["action"] == "snapshot"
+            assert await client.nothing_comes()
+            await client.send("note", "ack", frames=2)
+            await until(client, ["mine"] * 3)
+
+
 async def test_a_snapshot_goes_on_whose_rows_are_the_same():
     """Where an account changes, but not what it may see, a snapshot on its way isn't begun anew."""
     ana = await user_named("ana")

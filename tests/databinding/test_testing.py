@@ -17,10 +17,10 @@ from databinding.testing.arrivals import Arrivals
 from databinding.testing.program import Step, make_program, parts_left_out, shrink
 
 
-def reply(resumed):
-    return {
-        "payload": {"action": "subscribe", "response_status": 200, "data": {"resumed": resumed}}
-    }
+def reply(resumed, request_id=1):
+    data = {"resumed": resumed}
+    payload = {"action": "subscribe", "request_id": request_id, "response_status": 200}
+    return {"payload": payload | {"data": data}}
 
 
 def snapshot(*items, cursor="c", complete=True):
@@ -102,6 +102,20 @@ def test_acknowledging_opens_the_window():
     copy.take(batch())
     assert copy.acknowledge() == 1
     assert copy.acknowledge() == 0
+
+
+def test_frames_of_a_snapshot_that_is_broken_off_count():
+    """One that the server begins anew goes on in the same window; one that takes everything back
+    waits for nothing."""
+    copy = Copy()
+    copy.window = 1
+    copy.take(reply(False))
+    copy.take(snapshot((1, 1), complete=False, cursor=""))
+    copy.take(reply(False, request_id=None))
+    with pytest.raises(BrokenRule, match="2 frames unacknowledged"):
+        copy.take(snapshot((2, 2)))
+    copy.take(snapshot(cursor="void"))
+    assert copy.rows == {}
 
 
 MADE = {"writes": ["save", "delete"], "writers": 3, "clients": 4, "faults": ["flood"]}
