@@ -21,7 +21,7 @@ from django.utils import timezone
 from playwright.async_api import expect
 
 from tests.acceptance.dashboard import edit, open_editor, standing, tab_to, tile, until
-from tests.acceptance.looks import OPTIONS, looked_at, picture
+from tests.acceptance.looks import OPTIONS, PHONE, looked_at, picture
 from values.models import BooleanValue, FloatValue, IntegerValue, TextValue
 
 #: Chromium's words for an answer that is none.
@@ -81,6 +81,28 @@ async def test_live(open_values, ana):
     await page.get_by_role("button", name="Table").click()
     await expect(page.locator("#grid.rows .tile").first).to_be_visible()
     await looked_at(page, "table")
+
+
+async def test_nothing_is_cut_on_a_phone(open_values, ana):
+    """A short name stays whole where its tile is worked on, and so does its age in a table."""
+    page = await open_values(ana, viewport=PHONE, is_mobile=True, has_touch=True)
+    fan = tile(page, "fan.rpm")
+    await fan.locator("button.value").focus()
+    assert await whole(fan.locator(".name"))
+    await fan.locator("button.value").tap()
+    await expect(fan.locator(".editor")).to_be_visible()
+    assert await whole(fan.locator(".name"))
+    await page.keyboard.insert_text("1460")
+    await page.keyboard.press("Enter")
+    await expect(fan.locator(".age")).to_have_text(re.compile("^changed"))
+    await page.get_by_role("button", name="Table").tap()
+    await expect(page.locator("#grid.rows .tile").first).to_be_visible()
+    assert await whole(fan.locator(".name"))
+    assert await whole(fan.locator(".age"))
+
+
+async def whole(part):
+    return await part.evaluate("(element) => element.scrollWidth <= element.clientWidth")
 
 
 async def test_empty(start_server, open_page, ana):

@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
 from django.urls import reverse
 
 from dashboard.views import ElementsView
@@ -39,10 +40,13 @@ def test_pages_of_errors_are_pages_of_this_site(client, django_user_model, db, m
     client.force_login(staff)
     admin = reverse("admin:values_integervalue_changelist")
     found[admin] = client.get(admin)
+    login = reverse("login")
+    found[login] = Client(enforce_csrf_checks=True).post(login, {"username": "stan"})
     for path, status, words in (
         ("/nothing/", 404, "There is no such page"),
         ("/elements/", 500, "Something went wrong on the server"),
         (admin, 403, "have the right to see this page."),
+        (login, 403, "This page was out of date"),
     ):
         text = found[path].content.decode()
         assert found[path].status_code == status
