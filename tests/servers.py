@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMANDS = {
-    "daphne": "-m daphne --bind 127.0.0.1 --port {port} {application}",
+    # Twisted has but 50 connections wait to be accepted, unless it is told otherwise.
+    "daphne": "-m daphne -e tcp:{port}:interface=127.0.0.1:backlog=2048 {application}",
     "uvicorn": (
         "-m uvicorn --host 127.0.0.1 --port {port} --ws websockets-sansio"
         " --ws-per-message-deflate false --ws-max-size 1048576"
