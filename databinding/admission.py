@@ -22,8 +22,8 @@ _BY_THE_USER = frozenset(
         permissions.IsAuthenticatedOrReadOnly,
     }
 )
-#: What a project's binding may have of its own that decides.
-_OWN = frozenset({"get_queryset", "groups_for", "has_permission", "parameters", "readable_fields"})
+#: What of a binding decides besides them.
+_DECIDING = ("get_queryset", "groups_for", "has_permission", "parameters", "readable_fields")
 
 
 class Place(NamedTuple):
@@ -73,10 +73,8 @@ def asks_nothing(binding: type[Binding]) -> bool:
     """
     if binding.asks_nothing:
         return True
-    above = binding.__mro__.index(Binding)
-    return _BY_THE_USER.issuperset(binding.permission_classes) and all(
-        _OWN.isdisjoint(vars(one)) for one in binding.__mro__[:above]
-    )
+    known = _BY_THE_USER.issuperset(binding.permission_classes)
+    return known and not binding.overrides(*_DECIDING)
 
 
 def chosen_groups(

@@ -33,11 +33,15 @@ from databinding.difference import (
 from databinding.form import Form
 from databinding.parts import parts
 from databinding.positions import Cursor, InvalidCursor, Position
+from databinding.servers import text_frame
 
 _NO_EPOCH = ""
 
 #: Keys that are sorted at once.
 _PIECE = 10_000
+
+#: What is sent to one, as text; and as a server's frame of it, if that was made for several.
+Text = tuple[str, bytes | None]
 
 #: A stream's name, and whether its frames are classic.
 Door = tuple[str, bool]
@@ -226,7 +230,7 @@ class Snapshot:
         self._stream = stream
         self._cursor = audience.cursor(stream, standing)
         self._size = settings.SNAPSHOT_CHUNK
-        self._frames: dict[int, str] = {}
+        self._frames: dict[int, Text] = {}
         self._making = threading.Lock()
         if before is None or before._size != self._size:
             # Two lists: a tuple for each row would cost four times as much.
@@ -239,20 +243,21 @@ class Snapshot:
         last = max(0, len(self._keys) - 1) // self._size * self._size
         self._frames.pop(last, None)
 
-    def frame(self, start: int) -> tuple[str, int | None]:
+    def frame(self, start: int) -> tuple[Text, int | None]:
         """The frame with the rows from this one on, and where the next begins (None: complete)."""
         end = start + self._size
         more = end < len(self._keys)
         with self._making:
-            text = self._frames.get(start)
-            if text is None:
+            made = self._frames.get(start)
+            if made is None:
                 cursor = protocol.NO_CURSOR if more else self._cursor
                 items = zip(self._keys[start:end], self._fragments[start:end], strict=True)
                 text = protocol.snapshot(self._stream, items, cursor)
+                made = text, text_frame(text)
                 if len(self._frames) >= self.shared:
                     del self._frames[next(iter(self._frames))]
-                self._frames[start] = text
-        return text, end if more else None
+                self._frames[start] = made
+        return made, end if more else None
 
 
 class Chunk(NamedTuple):
@@ -261,10 +266,10 @@ class Chunk(NamedTuple):
     snapshot: Snapshot
     start: int
 
-    def frame(self) -> tuple[str, Chunk | None]:
+    def frame(self) -> tuple[Text, Chunk | None]:
         """The next frame, and where the snapshot goes on then (None: complete)."""
-        text, after = self.snapshot.frame(self.start)
-        return text, None if after is None else Chunk(self.snapshot, after)
+        made, after = self.snapshot.frame(self.start)
+        return made, None if after is None else Chunk(self.snapshot, after)
 
 
 def _in_order(keys: list[Key]) -> list[Key]:

@@ -230,8 +230,16 @@ class Binding:
         return queryset
 
     @classmethod
+    def overrides(cls, *names: str) -> bool:
+        """Is one of these the project's own, of the binding or of what it is derived from?"""
+        above = cls.__mro__[: cls.__mro__.index(Binding)]
+        return any(name in vars(one) for one in above for name in names)
+
+    @classmethod
     def is_personal(cls) -> bool:
         """Does what is seen depend on who looks? Raises what `get_queryset` raises."""
+        if not cls.overrides("get_queryset", "readable_fields"):
+            return False
         try:
             if _takes_one(cls().get_queryset.__func__):  # type: ignore[attr-defined]
                 cls.rows_for(_UNREADABLE)

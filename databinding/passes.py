@@ -145,7 +145,7 @@ class Pass:
         """All rows of an audience: the first frame of them, and where it goes on."""
         rest: Chunk | Page | None
         if audience.held:
-            text, rest = audience.snapshot(stream, self.standing).frame()
+            (text, _), rest = audience.snapshot(stream, self.standing).frame()
         else:
             text, rest = self.page(audience, stream, Page(self.standing))
         return Joined(audience, Frames((text,), audience.number), rest)

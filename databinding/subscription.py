@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from databinding.audience import Chunk, Frames
+from databinding.audience import Chunk, Frames, Text
 from databinding.connection import Connection
 from databinding.hub import Busy, Hub
 from databinding.passes import Joined, Page
@@ -86,7 +86,7 @@ class Subscription:
         # Frames to be sent next, the first of them last, and what is to follow them if they begin a
         # snapshot; with the last of them the client is at `_target`. (Lists, since a deque that is
         # empty takes 0.7 KiB, and these mostly are.)
-        self._texts: list[str] = list(reversed(joined.frames.texts))
+        self._texts: list[Text] = [(text, None) for text in reversed(joined.frames.texts)]
         self._rest: Chunk | Page | None = joined.rest
         self._target = joined.frames.number
         self._replies: list[tuple[int, str]] = []
@@ -189,14 +189,14 @@ class Subscription:
                     self._go_on_after(0)
                     return
                 self.in_flight += 1
-                self.connection.transmit(self._texts.pop())
+                self.connection.transmit(*self._texts.pop())
                 if not self._texts and self._rest is None:
                     self._told()
             elif isinstance(self._rest, Page):
                 self._fetch(self._next_page)
             elif self._rest is not None:
-                text, self._rest = self._rest.frame()
-                self._texts.insert(0, text)
+                made, self._rest = self._rest.frame()
+                self._texts.insert(0, made)
             elif not self._next_frames():
                 return
 
@@ -247,7 +247,7 @@ class Subscription:
 
     def _send(self, frames: Frames) -> None:
         self.hub.tally.events += frames.events
-        self._texts[:0] = reversed(frames.texts)
+        self._texts[:0] = [(text, None) for text in reversed(frames.texts)]
         self._in_step = False
         self._target = frames.number
 
@@ -304,4 +304,4 @@ class Subscription:
         text, self._rest = await self.hub.ask(
             self.relay, lambda this: this.page(self.audience, self.stream, page)
         )
-        self._texts.insert(0, text)
+        self._texts.insert(0, (text, None))
