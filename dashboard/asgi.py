@@ -67,5 +67,5 @@ sys.setswitchinterval(0.001)
 gc.freeze()
 gc.enable()
 # Full walks are for what has piled up, not for each crowd that comes: its connections stay for a
-# while, and leave nothing to be collected when they go.
-gc.set_threshold(700, 10, 50)
+# while, and leave nothing to be collected when they go. Two thousand are a walk of 150 ms.
+gc.set_threshold(700, 10, 500)
