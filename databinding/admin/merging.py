@@ -17,7 +17,7 @@ errors, and needs no JavaScript.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from functools import cached_property, partial
 from itertools import chain
@@ -35,6 +35,8 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from databinding.admin.listing import Fixed
+from databinding.legible import legible_page
 from databinding.locks import lock_rows
 
 if TYPE_CHECKING:
@@ -237,12 +239,20 @@ class MergingFormSet(_FormSet):
 
     #: Have each control say of which row it is: in a change list no label does.
     live_labels: ClassVar[bool] = False
+    #: The keys of those rows that can't be read: there is no form for them.
+    live_left_out: Sequence[Any] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        rows = self.get_queryset()
         if self.is_bound:
-            rows = self.get_queryset()
             lock_rows(rows.model, rows.values("pk"), router.db_for_write(rows.model))
+        if isinstance(rows, models.QuerySet):
+            found, keys = legible_page(rows, rows)
+            if keys:
+                there = {row.pk for row in found}
+                self.live_left_out = [key for key in keys if key not in there]
+                self._queryset = Fixed(found)
 
     @cached_property
     def management_form(self) -> Any:

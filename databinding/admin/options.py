@@ -59,6 +59,7 @@ logger = logging.getLogger("databinding")
 MOST = 2_000
 #: Rows that a message names.
 _MOST_NAMED = 10
+_LEFT_OUT = "These rows hold what can't be read, and are left out here: %s."
 #: While a row is being deleted: it, if it can't be read.
 _deleting: ContextVar[list[Any] | None] = ContextVar("deleting", default=None)
 
@@ -114,11 +115,9 @@ class LiveAdminMixin(_Base):
 
     def _without(self, request: HttpRequest, keys: Sequence[Any]) -> str:
         """Which rows the list is without, and how those are deleted."""
-        text = _("These rows hold what can't be read, and are left out here: %s.")
-        some = [str(key) for key in keys[:_MOST_NAMED]]
-        more = ["…"] if len(keys) > _MOST_NAMED else []
         if not self.has_delete_permission(request):
-            return text % ", ".join(some + more)
+            return _left_out(keys)
+        text, (some, more) = _(_LEFT_OUT), _some(keys)
         name, site = self._live_name("delete"), self.admin_site.name
         links = [
             format_html(
@@ -136,6 +135,10 @@ class LiveAdminMixin(_Base):
         if instance is not None and context.get("object_id") is not None:
             if self.has_change_permission(request, instance):
                 _put_base(context["adminform"], form)
+            for inline in context.get("inline_admin_formsets", ()):
+                if keys := getattr(inline.formset, "live_left_out", ()):
+                    name = inline.opts.opts.verbose_name_plural
+                    self.message_user(request, f"{name}: {_left_out(keys)}", messages.WARNING)
             said = {"pk": str(instance.pk), "bound": form.is_bound}
             context["media"] = context["media"] + self._page(request, "form", said)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -364,6 +367,16 @@ class LiveAdminMixin(_Base):
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [*super().check(**kwargs), *checks.check_live_admin(self)]
+
+
+def _some(keys: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """As many of them as one likes to read, and whether there are more."""
+    return [str(key) for key in keys[:_MOST_NAMED]], ["…"] if len(keys) > _MOST_NAMED else []
+
+
+def _left_out(keys: Sequence[Any]) -> str:
+    some, more = _some(keys)
+    return _(_LEFT_OUT) % ", ".join(some + more)
 
 
 def _put_base(adminform: Any, form: Any) -> None:

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 from playwright.async_api import expect
 
@@ -206,6 +208,26 @@ async def test_what_can_not_be_sent_says_why(start_server, open_page):
     await refused.get_by_role("button", name="Discard").click()
     await expect(refused).to_have_count(0)
     assert await Message.objects.acount() == 30
+
+
+async def test_who_is_logged_out_reads_no_further(start_server, open_page):
+    """Neither messages nor people are left; what he wrote and wasn't sent is, and says so."""
+    server = await asyncio.to_thread(start_server)
+    ana = await sync_to_async(User.objects.create_user)("ana")
+    page = await enter(open_page, server, "Ana", user=ana)
+    await say(page, "Hello!")
+    await texts(page, "Hello!")
+    await Session.objects.all().adelete()
+    await standing(page, "logged out")
+    await texts(page)
+    await people(page)
+    await expect(page.locator("#banner")).to_contain_text("Reload the page to go on.")
+    await say(page, "Anybody?")
+    failed = page.locator(".message[data-state=failed]")
+    await expect(failed).to_contain_text("The connection is closed; nothing was sent.")
+    await page.get_by_role("button", name="Reload").click()
+    await standing(page, "live")
+    await texts(page, "Hello!")
 
 
 async def test_a_conversation_by_keyboard(start_server, open_page):

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 
+from tests.admin.test_merging import Form
 from tests.office.admin import TaskAdmin
 from tests.office.models import Step, Task
 
@@ -112,6 +113,24 @@ def test_an_action_on_all_rows(browser, spoilt):
     page = browser.post(LIST, chosen, follow=True)
     assert "The action broke off: some of these rows hold what can't be read." in messages(page)
     assert Task.objects.count() == 2
+
+
+@pytest.mark.sqlite
+def test_rows_of_an_inline(browser, task):
+    """One that can't be read has no form there, which is said; the others are edited as ever."""
+    fine = Step.objects.create(task=task, text="buy paper")
+    bad = Step.objects.create(task=task, text="?")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE office_step SET text = CAST(x'ff' AS TEXT) WHERE id = %s", [bad.pk])
+    address = f"{LIST}{task.pk}/change/"
+    form = Form(browser, address)
+    said = f"Steps: These rows hold what can't be read, and are left out here: {bad.pk}."
+    assert said.casefold() in messages(form.response).casefold()
+    assert form.data["steps-INITIAL_FORMS"] == "1"
+    assert form.send(steps__0__text="buy glue")
+    fine.refresh_from_db()
+    assert fine.text == "buy glue"
+    assert Step.objects.count() == 2
 
 
 @pytest.mark.sqlite
