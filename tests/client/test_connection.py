@@ -297,14 +297,14 @@ async def test_a_ping_that_was_not_answered_makes_no_later_round_trip_longer():
 
 async def test_a_program_that_stood_still_reads_what_came_meanwhile():
     """A program that holds its loop up for longer than the timeout keeps its connection."""
-    options = quick(heartbeat_interval=0.01, heartbeat_timeout=0.5)
+    options = quick(heartbeat_interval=0.01, heartbeat_timeout=1)
     async with Peer() as peer, connect(peer.url, options=options) as live:
         page = await peer.visitor()
         page.answers_pings = False
         leaving = asyncio.create_task(page.left())
         await eventually(lambda: page.pings == 1)
         await page.send_text("pong!")
-        time.sleep(1)  # noqa: ASYNC251  (as a program that computes)
+        time.sleep(1.5)  # noqa: ASYNC251  (as a program that computes)
         await eventually(lambda: page.pings == 2)
         await page.send_text("pong!")
         assert peer.handshakes == 1
@@ -636,7 +636,7 @@ async def test_a_request_without_a_connection_fails_unsent():
     """After `send_timeout` it is given up, and not sent later either."""
     async with Peer() as peer:
         url, port = peer.url, peer.port
-    async with connect(url, options=quick(send_timeout=0.05)) as live:
+    async with connect(url, options=quick(send_timeout=0.5)) as live:
         with pytest.raises(NotSentError, match="nothing was sent"):
             await live.request("intval", "create", {"data": A})
         async with Peer(port=port) as peer:
@@ -662,7 +662,7 @@ async def test_a_request_that_nobody_awaits_any_more_is_not_sent():
 
 async def test_a_request_without_an_answer_is_given_up():
     """After `reply_timeout` its outcome is unknown; an answer that comes then is passed over."""
-    async with Peer() as peer, connect(peer.url, options=quick(reply_timeout=0.05)) as live:
+    async with Peer() as peer, connect(peer.url, options=quick(reply_timeout=0.5)) as live:
         page = await peer.visitor()
         with pytest.raises(UnknownOutcomeError, match="No answer"):
             await live.request("intval", "list")
@@ -752,8 +752,7 @@ async def test_a_create_that_lost_its_answer_is_sent_again_with_its_key():
 async def test_a_create_is_given_up_as_unknown():
     """Without any answer its outcome is unknown, also where there is no connection any more."""
     async with Peer() as peer:
-        options = quick(reply_timeout=0.3, send_timeout=0.05)
-        async with connect(peer.url, options=options) as live:
+        async with connect(peer.url, options=quick(reply_timeout=0.3)) as live:
             creating = asyncio.create_task(live.stream("intval").create(A, idempotency_key="k"))
             page = await peer.visitor()
             await page.subscribed()
@@ -761,6 +760,6 @@ async def test_a_create_is_given_up_as_unknown():
             await page.close(4401)
             with pytest.raises(UnknownOutcomeError):
                 await creating
-    async with connect(peer.url, options=options) as live:
+    async with connect(peer.url, options=quick(send_timeout=0.05)) as live:
         with pytest.raises(NotSentError):
             await live.stream("intval").create(A)
