@@ -12,7 +12,7 @@ from tests.servers import CHECKOUT, environment
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Seconds for a few programs, on a busy machine.
-PATIENCE = 180
+PATIENCE = 270
 
 
 def test_the_documented_program_runs(tmp_path, database, start_server):
