@@ -86,6 +86,11 @@ async def test_live(open_values, ana):
 async def test_nothing_is_cut_on_a_phone(open_values, ana):
     """A short name stays whole where its tile is worked on, and so does its age in a table."""
     page = await open_values(ana, viewport=PHONE, is_mobile=True, has_touch=True)
+    high = tile(page, "pump.pressure")
+    await expect(high.locator(".badge")).to_have_text("▲ high")
+    for part in (".name", ".age"):
+        assert await whole(high.locator(part))
+    await picture(page, "phone")
     fan = tile(page, "fan.rpm")
     await fan.locator("button.value").focus()
     assert await whole(fan.locator(".name"))
