@@ -1,9 +1,9 @@
 """What static files weigh on their way: nobody builds them, so the server makes them small.
 
-Text is compressed when it is first asked for. The project's own modules go without the comments
-that have lines of their own, a third of what they would weigh; their lines stay where they are, so
-that a browser's console names the same ones as an editor. Others' files keep theirs, with their
-licences.
+Text is compressed when it is first asked for. The project's own modules go without types and the
+comments that have lines of their own, a third of what they would weigh; their lines stay where they
+are, so that a browser's console names the same ones as an editor. Others' files keep theirs, with
+their licences.
 """
 
 import gzip
@@ -17,7 +17,8 @@ TEXT = ("text/", "application/json", "image/svg+xml")
 LEAST = 1000
 ACCEPTED = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;(?!\s*q=0(?:\.0*)?\s*(?:,|$))|,|$)")
 COMMENTS = re.compile(
-    rb"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$", re.MULTILINE | re.DOTALL
+    rb"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$|/\*\*(?:(?!\*/).)*\*/",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -44,9 +45,9 @@ def compressed(content, ours):
 
 
 def without_comments(module):
-    """The module without comments that have lines of their own: these are empty then.
+    """The module without JSDoc, and without comments that have lines of their own: these are empty.
 
-    That holds for modules in which no template literal has such a line; tests compare what is left
-    of each, by TypeScript's parser.
+    That holds for modules in which no text and no template literal has the like; tests compare what
+    is left of each, by TypeScript's parser.
     """
     return COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), module)

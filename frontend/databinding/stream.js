@@ -336,6 +336,12 @@ export class Stream extends Emitter {
     if (this.state === "live") return this.#stay(error);
     if (this.state !== "subscribing") return;
     const passing = !(error instanceof RequestError) || error.status === 429 || error.status >= 500;
+    if (!passing && this.#moving) {
+      // It was about the other parameters; whether those before are still granted is asked anew.
+      this.params = this.#moving.held;
+      this.#moved(error);
+      return this.connected();
+    }
     if (passing) {
       // Not all pages at once either, where they are told the same.
       const wait = 1000 * ((error instanceof RequestError && error.retryAfter) || 0) + this.#backoff.next();
@@ -345,7 +351,6 @@ export class Stream extends Emitter {
     if (!passing) {
       // What was shown until now was for who we were then.
       this.forget();
-      this.#moved(error);
     }
     this.fail(error);
   }

@@ -453,6 +453,27 @@ test("a connection lost on the way comes back with the new parameters", async ()
   assert.deepEqual([...ints.rows.keys()], [2]);
 });
 
+test("parameters that are refused when the connection is back leave the subscription as it was, if that is still granted", async () => {
+  for (const [status, state, held] of [
+    [200, "live", [1, 2]],
+    [401, "refused", []],
+  ]) {
+    const { world, ints } = liveWorld([[1, B], [2, B]]);
+    ints.on("error", () => {});
+    const moved = ints.subscribe({ limit: 9999 });
+    world.socket.end();
+    world.pass(1000);
+    world.socket.open();
+    reply(world, world.socket.payloads("subscribe")[0].request_id, { response_status: 400, errors: ["Too many."], data: null });
+    await assert.rejects(moved, { status: 400 });
+    const again = world.socket.payloads("subscribe")[1];
+    assert.deepEqual([again.limit, again.cursor, ints.rows.size], [undefined, "c1", 2]);
+    reply(world, again.request_id, { response_status: status, errors: [], data: { resumed: true } });
+    world.socket.batch([], "c2");
+    assert.deepEqual([ints.state, [...ints.rows.keys()]], [state, held]);
+  }
+});
+
 test("of parameters asked for in a row the last ones count", async () => {
   const { world, ints } = liveWorld();
   const moves = [ints.subscribe({ limit: 2 }), ints.subscribe({ limit: 3 })];
