@@ -57,6 +57,7 @@ def handshakes(template, folder, redis, *, clients, rounds, servers):
                     ways[" with sessions"] = ways[""] | {"sessions": True}
                 if ours:
                     ways[" subscribed"] = {"subscribe": {"stream": "intval", "window": WINDOW}}
+                    ways[" with sessions, subscribed"] = ways[" subscribed"] | {"sessions": True}
                 for way, options in ways.items():
                     before = system.cpu()
                     system.gather(clients, **options)
