@@ -69,8 +69,8 @@ class Hub:
     #: Seconds of sending before whatever else the loop has to do gets its turn, and after how many
     #: subscriptions the clock is looked at.
     SLICE, LOOK_AFTER = 0.004, 32
-    #: Who have asked and are told in one turn of the loop. Whoever has joined has much to do then.
-    TOLD = 16
+    #: Who are let join or leave in one turn of the loop: each has much to do.
+    AT_ONCE = 16
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -93,6 +93,9 @@ class Hub:
         # Those of them whose answer is there, to be told; whether they are about to be.
         self._answered: deque[_Asked[Any]] = deque()
         self._telling = False
+        # Who wait for their turn, and how many have had theirs.
+        self._in_line: deque[asyncio.Future[None]] = deque()
+        self._let_through = 0
 
     # Called in any thread
 
@@ -140,6 +143,28 @@ class Hub:
                 subscription.leave()
 
     # Called in the loop
+
+    async def turn(self) -> None:
+        """Come back when it's one's turn: not more than `AT_ONCE` are let through before whatever
+        else the loop has to do."""
+        if self._let_through < self.AT_ONCE and not self._in_line:
+            if not self._let_through:
+                self.loop.call_soon(self._next_turn)
+            self._let_through += 1
+            return
+        turn: asyncio.Future[None] = self.loop.create_future()
+        self._in_line.append(turn)
+        await turn
+
+    def _next_turn(self) -> None:
+        self._let_through = 0
+        while self._in_line and self._let_through < self.AT_ONCE:
+            turn = self._in_line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._let_through += 1
+        if self._let_through:
+            self.loop.call_soon(self._next_turn)
 
     def open(self, connection: Connection) -> None:
         self.tally.connections += 1
@@ -280,7 +305,7 @@ class Hub:
     def _tell(self) -> None:
         """Tell some of those who have asked. What they do then has its turn before the others."""
         self._telling = False
-        for _ in range(min(len(self._answered), self.TOLD)):
+        for _ in range(min(len(self._answered), self.AT_ONCE)):
             self._answered.popleft().tell()
         if self._answered and not self._telling:
             self._telling = True

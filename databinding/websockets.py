@@ -181,7 +181,10 @@ class WebSocketDemultiplexer(AsyncConsumer):
             task.uncancel()
             await _close(send, code)
         finally:
-            await session.close()
+            try:
+                await session.hub.turn()  # A crowd may be going.
+            finally:
+                await session.close()
 
     async def groups(self) -> frozenset[str]:
         """What `connection_groups` says. Raises `Throttled`; what else that raises is logged."""

@@ -62,7 +62,7 @@ async def test_who_goes_as_he_is_answered_has_no_place(monkeypatch):
 
 async def test_a_crowd_is_told_a_few_at_a_time(monkeypatch):
     """Between those who are answered in one turn of the loop and the next, others have theirs."""
-    monkeypatch.setattr(Hub, "TOLD", 3)
+    monkeypatch.setattr(Hub, "AT_ONCE", 3)
     turns, told = [], []
     tell = _Asked.tell
     loop = asyncio.get_running_loop()
@@ -85,6 +85,33 @@ async def test_a_crowd_is_told_a_few_at_a_time(monkeypatch):
         leave(joined)
     assert max(told.count(one) for one in told) <= 3
     assert len(set(told)) >= 4
+
+
+async def test_a_crowd_goes_a_few_at_a_time(monkeypatch):
+    """Who leaves waits for those who have come to that before, and others have their turn too."""
+    monkeypatch.setattr(Hub, "AT_ONCE", 3)
+    hub, turns, gone = running_hub(), [], []
+    loop = asyncio.get_running_loop()
+
+    async def leaving(number):
+        await hub.turn()
+        gone.append((number, len(turns)))
+
+    def turn():
+        turns.append(1)
+        if len(gone) < 9:
+            loop.call_soon(turn)
+
+    leavers = [asyncio.create_task(leaving(number)) for number in range(10)]
+    loop.call_soon(turn)
+    await asyncio.sleep(0)
+    leavers[5].cancel()
+    await asyncio.gather(*leavers, return_exceptions=True)
+    assert [number for number, _ in gone] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    when = [turn for _, turn in gone]
+    assert max(when.count(one) for one in when) <= 3
+    await hub.turn()
+    assert not hub._in_line
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["before it", "after it"])

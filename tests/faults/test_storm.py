@@ -73,8 +73,8 @@ async def test_anonymous_clients_cost_no_queries(kind, start_server):
 
 
 async def test_authenticated_clients_cost_what_their_handshake_does(start_server):
-    """Session and user are read for each handshake, or for those that wait together; groups and
-    permissions for each subscription, and for a late one the first two once more."""
+    """Session and user are read for each handshake, groups and permissions for each subscription,
+    and for a late one the first two once more; or of those who wait together in a few queries."""
     await fill(50)
     user = await in_database(User.objects.create_user)("somebody")
     browser = Browser()
@@ -84,4 +84,4 @@ async def test_authenticated_clients_cost_what_their_handshake_does(start_server
     for clients in CLIENTS:
         asked, seconds = await storm(server, clients, headers)
         # And now and then for all of them together, whether their rights have changed.
-        assert 2 * clients <= asked["others"] <= 6 * clients + 20 + 5 * seconds
+        assert 0 < asked["others"] <= 6 * clients + 20 + 5 * seconds
