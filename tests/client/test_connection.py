@@ -751,15 +751,14 @@ async def test_a_create_that_lost_its_answer_is_sent_again_with_its_key():
 
 async def test_a_create_is_given_up_as_unknown():
     """Without any answer its outcome is unknown, also where there is no connection any more."""
-    async with Peer() as peer:
-        async with connect(peer.url, options=quick(reply_timeout=0.3)) as live:
-            creating = asyncio.create_task(live.stream("intval").create(A, idempotency_key="k"))
-            page = await peer.visitor()
-            await page.subscribed()
-            await page.asked("create")
-            await page.close(4401)
-            with pytest.raises(UnknownOutcomeError):
-                await creating
+    async with Peer() as peer, connect(peer.url, options=quick(reply_timeout=0.3)) as live:
+        creating = asyncio.create_task(live.stream("intval").create(A, idempotency_key="k"))
+        page = await peer.visitor()
+        await page.subscribed()
+        await page.asked("create")
+        await page.close(4401)
+        with pytest.raises(UnknownOutcomeError):
+            await creating
     async with connect(peer.url, options=quick(send_timeout=0.05)) as live:
         with pytest.raises(NotSentError):
             await live.stream("intval").create(A)
