@@ -422,8 +422,10 @@ class _Asked(Generic[T]):
 
     def drop(self) -> None:
         """Nobody waits any more."""
-        if self._given and self._error is None and self._unwanted is not None:
-            self._unwanted(self._result)
+        unwanted = self._unwanted
+        if self._given and self._error is None and unwanted is not None:
+            self._unwanted = None  # Both who waited and who tells may find that he has gone.
+            unwanted(self._result)
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

@@ -153,15 +153,17 @@ class Relay:
     def put(self, work: Callable[[Pass], T], wants: Wants | None, answer: Answer[T]) -> None:
         """As `submit`, for who has something else to be answered by than a future."""
         with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=self._run, name=f"databinding-{self.alias}", daemon=True
+                )
+                # It raises where there may be no more threads; the next job tries again.
+                thread.start()
+                self._thread = thread
             # Behind another that wants something it is woken for by that one, if not at once: see
             # `_Life.joins_after`.
             waking = not self._jobs or wants is None
             self._jobs.append(_Job(work, wants, answer))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name=f"databinding-{self.alias}", daemon=True
-                )
-                self._thread.start()
         if wants is None:
             self._asked = True
         if waking:
@@ -439,9 +441,11 @@ class _Life:
         self.pause_until = now + min(5 * (worked + telling), settings.PASS_PAUSE)
         if any(job.wants is not None and job.answer.done() for job in jobs):
             # Where clients come in a crowd, as after a restart, as many as possible share a pass:
-            # after a few at once, one each PASS_PAUSE. News don't wait for that.
-            self.joins_paced = max(now, self.joins_paced) + settings.PASS_PAUSE
-            self.joins_after = self.joins_paced - self.JOINS * settings.PASS_PAUSE
+            # after a few at once, one each PASS_PAUSE. News don't wait for that; who comes with
+            # their passes, however many these are, has nobody wait for longer.
+            pause = settings.PASS_PAUSE
+            self.joins_paced = min(max(now, self.joins_paced), now + self.JOINS * pause) + pause
+            self.joins_after = self.joins_paced - self.JOINS * pause
         tally = relay.tally
         tally.passes += 1
         tally.durations.add(took)

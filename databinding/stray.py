@@ -1,4 +1,7 @@
-"""Exceptions that end a task or a program, raised by code of the project where none is to end."""
+"""Exceptions that end a task or a program, raised by code of the project where none is to end.
+
+And one that ends an iteration: Python 3.11's futures refuse it, and whoever waits for one goes on.
+"""
 
 from __future__ import annotations
 
@@ -20,5 +23,5 @@ def caught(work: Callable[[], T]) -> T:
     """Have what goes astray be an exception."""
     try:
         return work()
-    except STRAY as error:
+    except (*STRAY, StopIteration) as error:
         raise Stray(repr(error)) from error

@@ -7,7 +7,8 @@ import pytest
 
 from databinding.form import Form
 from databinding.hub import Hub, _Asked, running_hub
-from databinding.relay import relay_for
+from databinding.relay import DatabaseAway, relay_for
+from databinding.stray import Stray
 from tests.databinding.clients import PATIENCE, eventually
 from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
@@ -58,6 +59,44 @@ async def test_who_goes_as_he_is_answered_has_no_place(monkeypatch):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await eventually(no_places)
+
+
+async def test_who_goes_as_his_relay_is_given_up_has_no_place(monkeypatch):
+    """His place is given back once, also where the answer came when nobody was to wait for it."""
+    hub, relay = running_hub(), relay_for("default")
+    other = await join(hub)
+    tell = _Asked.tell
+
+    def late(self):
+        self.future.set_exception(DatabaseAway())
+        waiting.cancel()
+        asyncio.get_running_loop().call_soon(tell, self)
+
+    monkeypatch.setattr(_Asked, "tell", late)
+    waiting = asyncio.create_task(join(hub))
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await eventually(lambda: not relay._departures)
+    assert other.audience.doors["intval", False] == 1
+    leave(other)
+    await eventually(no_places)
+
+
+async def test_what_one_asks_in_vain_leaves_nobody_waiting():
+    """Whatever a binding raises, who asked is told so, and others in the same pass are answered."""
+
+    def bad(this):
+        return next(iter(()))
+
+    hub, relay = running_hub(), relay_for("default")
+    with relay.asking:
+        asked = [bad, lambda this: "good"]
+        waiting = [asyncio.create_task(hub.ask(relay, work)) for work in asked]
+        await eventually(lambda: len(hub._asked) == 2)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(Stray):
+            await waiting[0]
+        assert await waiting[1] == "good"
 
 
 async def test_a_crowd_is_told_a_few_at_a_time(monkeypatch):

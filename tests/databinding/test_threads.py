@@ -167,7 +167,7 @@ async def test_who_asks_as_all_calls_end_is_answered(monkeypatch):
     assert await last == "last"
 
 
-@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit])
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, StopIteration])
 async def test_a_call_that_goes_astray_leaves_nobody_waiting(raised):
     """Whatever `answer` raises, those who asked are told so, and others are answered."""
 
