@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
@@ -204,18 +204,10 @@ class Binding:
     @classmethod
     def field_names(cls) -> list[str]:
         """The declared fields of a binding with `fields` or `exclude`, in the model's order."""
-        meta = cls.model._meta
-        every: list[Any] = [*meta.concrete_fields, *meta.many_to_many]
-        names = [field.name for field in every]
         everything = cls.fields == "__all__" or list(cls.fields or ()) == ["__all__"]
         declared = (cls.exclude or ()) if cls.fields is None else () if everything else cls.fields
-        for name in declared:
-            if name not in names:
-                raise FieldDoesNotExist(f"{cls.__qualname__}: {cls.model.__name__} has no {name}.")
-        if cls.fields is None or everything:
-            # As Django serializes: without primary keys, which stand beside the data.
-            return [field.name for field in every if field.serialize and field.name not in declared]
-        return [name for name in names if name in declared]
+        excluding = cls.fields is None or everything
+        return list(_names_of(cls.model, tuple(declared), excluding, cls.__qualname__))
 
     @classmethod
     def extra_names(cls) -> list[str]:
@@ -318,6 +310,22 @@ def distinct_names(names: Iterable[str], whose: str) -> frozenset[str]:
 
 
 @functools.cache
+@functools.lru_cache(maxsize=1024)
+def _names_of(
+    model: type[Model], declared: tuple[str, ...], excluding: bool, whose: str
+) -> Sequence[str]:
+    """Names of a model's fields: those declared, or all others. Asked for each row."""
+    every: list[Any] = [*model._meta.concrete_fields, *model._meta.many_to_many]
+    names = [field.name for field in every]
+    for name in declared:
+        if name not in names:
+            raise FieldDoesNotExist(f"{whose}: {model.__name__} has no {name}.")
+    if excluding:
+        # As Django serializes: without primary keys, which stand beside the data.
+        return [field.name for field in every if field.serialize and field.name not in declared]
+    return [name for name in names if name in declared]
+
+
 def _takes_one(method: Callable[..., Any]) -> bool:
     """Does a method take something besides its class or instance?"""
     return len(inspect.signature(method).parameters) > 1
