@@ -11,7 +11,7 @@ import { formatWithUnit, KINDS } from "./kinds.js";
 import { OwnOrder } from "./order.js";
 import { OutboxPanel } from "./outbox.js";
 import { Panel } from "./panel.js";
-import { ShortPasts } from "./past.js";
+import { shortly, ShortPasts } from "./past.js";
 import { Pins } from "./pins.js";
 import { reason } from "./reason.js";
 import { Status } from "./status.js";
@@ -40,7 +40,7 @@ const live = connect("/stream/");
 const values = new Values(live);
 const pins = new Pins();
 const order = new OwnOrder();
-const pasts = new ShortPasts();
+const pasts = new ShortPasts(() => shortly((Date.now() - skew) / 1000));
 const askToDelete = deleteDialog(values.streams, live.outbox, leaving);
 const conflicts = new ConflictDialog({ theirs, mine });
 /** @type {import("./grid.js").GridEvents} */
@@ -59,6 +59,7 @@ const events = {
 };
 const grid = new Grid(find(document, "#grid"), events);
 const panel = new Panel(grid, {
+  skew: events.skew,
   restore: (tile, value) => values.streams[tile.kind].update(tile.pk, { value }),
   pin,
   edit: (tile) => {

@@ -34,6 +34,7 @@ const MOST = 400 * 86_400;
  * @property {(tile: Tile) => void} edit
  * @property {(tile: Tile) => void} remove
  * @property {(kind: KindName, action: "create" | "update" | "delete") => boolean} may
+ * @property {() => number} skew  ms by which the server's clock is behind ours
  */
 export class Panel {
   #grid;
@@ -184,7 +185,7 @@ export class Panel {
     setText(find(this.#panel, ".badge"), level === "ok" ? "" : `${icon} ${word}`);
     setText(find(this.#panel, ".reading .number"), format(tile.kind, tile.data.value, tile.about));
     setText(find(this.#panel, ".reading .unit"), tile.about.unit ?? "");
-    const reported = reportedAt(tile.about, tile.changedAt, 0);
+    const reported = reportedAt(tile.about, tile.changedAt, this.#at === null ? this.#events.skew() : 0);
     const stale = tile.stale(now);
     this.#panel.classList.toggle("stale", stale);
     const words = [
@@ -245,7 +246,7 @@ export class Panel {
 
   /** Seconds since 1970. */
   get #now() {
-    return (this.#at ?? Date.now()) / 1000;
+    return (this.#at ?? Date.now() - this.#events.skew()) / 1000;
   }
 
   /** @param {string | null} range  As the address has it; null: an hour. */

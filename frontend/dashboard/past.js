@@ -31,6 +31,11 @@ import { getJson } from "../databinding/json.js";
 
 /** What the lines of tiles show: seconds, and points in them. */
 export const SHORT = { seconds: 300, points: 61 };
+/** @param {number} to  Seconds since 1970. @returns {Range} */
+export function shortly(to) {
+  return { from: to - SHORT.seconds, to, points: SHORT.points };
+}
+
 /** Values in one question, and how long others may join it (ms). */
 const MOST = 100;
 const WAIT = 60;
@@ -94,8 +99,8 @@ export class ShortPasts {
   #wanted = new Map();
   #timer = 0;
 
-  /** @param {() => Range} [range]  Of which time, when it is asked. */
-  constructor(range = () => ({ from: Date.now() / 1000 - SHORT.seconds, to: Date.now() / 1000, points: SHORT.points })) {
+  /** @param {() => Range} range  Of which time, when it is asked. */
+  constructor(range) {
     this.#range = range;
   }
 

@@ -432,6 +432,21 @@ async def test_panel(open_values, ana):
     await looked_at(page, "panel-text")
 
 
+async def test_panel_where_the_clock_is_wrong(open_values):
+    """A past is of the server's time, whatever the browser takes for the time."""
+
+    async def prepare(page):
+        await page.add_init_script("const now = Date.now; Date.now = () => now() + 86_400_000;")
+
+    await IntegerValue.objects.filter(name="fan.rpm").aupdate(
+        reported_at=timezone.now(), expected_interval=60
+    )
+    page = await open_values(prepare=prepare)
+    panel = await opened_panel(page, "fan.rpm")
+    await expect(panel.locator(".most")).to_have_text(re.compile("^1,450.rpm$"))
+    await expect(panel.locator(".times")).to_contain_text(re.compile("reported (just now|. s ago)"))
+
+
 async def test_panel_in_a_language_of_no_name(open_values):
     """There is a chart, too, where the browser's name of its language is none that Intl knows."""
     page = await open_values(locale="en-US@posix")
