@@ -42,7 +42,7 @@ from databinding.admin import checks
 from databinding.admin.deletion import deleted_objects
 from databinding.admin.listing import Fixed, legible_list
 from databinding.admin.merging import BASE, BaseField, merging, merging_formset
-from databinding.admin.showing import can_be_shown
+from databinding.admin.showing import can_be_shown, give_name
 from databinding.legible import UNREADABLE, Unreadable, legible, rest_of, row_of
 from databinding.locks import lock_rows
 
@@ -253,7 +253,8 @@ class LiveAdminMixin(_Base):
         except (ValueError, KeyError, TypeError, ValidationError, IncorrectLookupParameters):
             return JsonResponse({"error": "This isn't a list of rows."}, status=400)
         page = [str(row.pk) for row in cl.result_list]
-        cl.result_list = Fixed(legible(cl.queryset, pks))
+        found = legible(cl.queryset, pks)
+        cl.result_list = Fixed([row for row in found if can_be_shown(row, cl.list_display)])
         there = {str(row.pk) for row in cl.result_list}
         gone = [pk for pk in asked if pk not in there]
         others = self.get_queryset(request).filter(pk__in=gone).values_list("pk", flat=True)
@@ -307,13 +308,18 @@ class LiveAdminMixin(_Base):
                 key = self.opts.pk.to_python(object_id)
             found = None if key is None else self._row(request, key)
         alias = router.db_for_write(self.model)
+        if found is not None and _deleting.get() is not None:
+            give_name(found)
         if found is None or request.method != "POST" or not connections[alias].in_atomic_block:
             return found
         # Read anew once it is locked: what the form is compared with is what it would overwrite.
         lock_rows(self.model, [found.pk], alias)
         if _deleting.get():
             return self._row(request, found.pk)
-        return super().get_object(request, object_id, from_field)
+        found = super().get_object(request, object_id, from_field)
+        if found is not None and _deleting.get() is not None:
+            give_name(found)
+        return found
 
     def _row(self, request: HttpRequest, key: Any) -> Any:
         """The row with this primary key; to be deleted, what can be read of it.
@@ -331,14 +337,7 @@ class LiveAdminMixin(_Base):
         spoilt.append(rest)
         # Who may delete it is told what it is called, as far as that can be told.
         if self.has_delete_permission(request, rest):
-            try:
-                str(rest)
-            except UNREADABLE:
-                for name in rest.get_deferred_fields():
-                    try:
-                        getattr(rest, name)
-                    except UNREADABLE:
-                        setattr(rest, name, None)
+            give_name(rest)
         return rest
 
     def get_form(

@@ -133,6 +133,34 @@ def test_rows_of_an_inline(browser, task):
     assert Step.objects.count() == 2
 
 
+def ask(browser, task):
+    """What the list's script asks about a row."""
+    body = {"pks": [str(task.pk)]}
+    return browser.post(f"{LIST}live/", body, content_type="application/json")
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("field", "held"),
+    [("owner_id", "'abc'"), ("paper", "x'ff'"), ("title", "x'ff'"), ("hours", "'abc'")],
+)
+def test_other_texts_and_blobs_than_there_should_be(browser, task, monkeypatch, field, held):
+    """Where the list would show them the row is left out, and it can be deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        cursor.execute(f"UPDATE office_task SET {field} = {held} WHERE id = %s", [task.pk])
+        cursor.execute("PRAGMA foreign_keys = ON")
+    monkeypatch.setattr(TaskAdmin, "list_display", ["title", "owner", "paper"])
+    monkeypatch.setattr(TaskAdmin, "list_editable", [])
+    page = browser.get(LIST)
+    assert (page.status_code, ask(browser, task).json()["pks"]) == (200, [])
+    address = f"{LIST}{task.pk}/delete/"
+    assert address in messages(page)
+    assert browser.get(address).status_code == 200
+    assert browser.post(address, {"post": "yes"}).status_code == 302
+    assert [task.title for task in Task.objects.all()] == ["paint"]
+
+
 @pytest.mark.sqlite
 @pytest.mark.parametrize("due", ["9999-12-31 23:59:59-05:00", "0001-01-01 00:00:00+05:00"])
 def test_what_can_be_read_but_not_shown(browser, task, monkeypatch, due):
@@ -149,6 +177,7 @@ def test_what_can_be_read_but_not_shown(browser, task, monkeypatch, due):
     monkeypatch.setattr(TaskAdmin, "list_editable", [])
     page = browser.get(LIST)
     assert "paint" in page.content.decode()
+    assert ask(browser, task).json()["pks"] == []
     assert f"{LIST}{task.pk}/delete/" in messages(page)
     assert browser.post(f"{LIST}{task.pk}/delete/", {"post": "yes"}).status_code == 302
     assert not Task.objects.filter(pk=task.pk).exists()
