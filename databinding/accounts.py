@@ -28,6 +28,7 @@ from django.utils.crypto import constant_time_compare
 
 from databinding.bearers import is_account
 from databinding.parts import parts
+from databinding.stray import caught
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -139,7 +140,8 @@ def _fill(session: Any, stored: Mapping[str | None, Mapping[str, Any]]) -> None:
 def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Hashable, Any]:
     """The accounts that may be used, by primary key; or what was raised when one was asked for."""
     if backend is None:
-        return {key: user for key, user in users_by_key(keys).items() if user.is_active}
+        them = users_by_key(keys).items()
+        return {key: user for key, user in them if isinstance(user, Exception) or user.is_active}
     asked: Any = load_backend(backend)
     ask = asked.get_user
     if type(asked).get_user is ModelBackend.get_user:
@@ -147,6 +149,8 @@ def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Hashab
 
         def ask(key: Hashable) -> Any:
             user = known.get(key)
+            if isinstance(user, Exception):
+                raise user
             return user if user is not None and asked.user_can_authenticate(user) else None
 
     return {key: _answer(ask, key) for key in keys}
@@ -154,7 +158,7 @@ def _accounts(backend: str | None, keys: Collection[Hashable]) -> Mapping[Hashab
 
 def _answer(ask: Callable[[Hashable], Any], key: Hashable) -> Any:
     try:
-        return ask(key)
+        return caught(lambda: ask(key))
     except Exception as error:
         raise_if_away(error)
         return error
@@ -166,9 +170,21 @@ def raise_if_away(error: Exception) -> None:
         get_user_model()._default_manager.exists()
 
 
-def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser]:
-    """Users as they are now, by primary key."""
-    found: dict[Any, AbstractBaseUser] = {}
+def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser | Exception]:
+    """Users as they are now, by primary key; of whose row can't be read, what reading it raised."""
+    found: dict[Any, AbstractBaseUser | Exception] = {}
     for some in parts(keys):
-        found.update(get_user_model()._default_manager.in_bulk(some))
+        found.update(_halved(some))
     return found
+
+
+def _halved(keys: list[Hashable]) -> Mapping[Any, AbstractBaseUser | Exception]:
+    """As `databinding.legible` finds rows that can't be read, which take no others with them."""
+    try:
+        return get_user_model()._default_manager.in_bulk(keys)
+    except Exception as error:
+        raise_if_away(error)
+        if len(keys) == 1:
+            return {keys[0]: error}
+    middle = len(keys) // 2
+    return {**_halved(keys[:middle]), **_halved(keys[middle:])}

@@ -28,6 +28,7 @@ from rest_framework.request import Request
 from databinding.accounts import raise_if_away, users_of
 from databinding.bearers import key_of
 from databinding.conf import settings
+from databinding.stray import caught
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -125,7 +126,7 @@ def current_users(scopes: Sequence[Scope]) -> list[User | Exception]:
         brought = credentials(scope)
         if scope.get(_BY_HEADERS) and brought not in known:
             try:
-                known[brought] = current_user(scope)
+                known[brought] = caught(functools.partial(current_user, scope))
             except Exception as error:
                 raise_if_away(error)
                 known[brought] = error

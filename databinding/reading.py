@@ -216,6 +216,8 @@ class Reader:
         fault: Exception | None = None
         for user in users:
             try:
+                if isinstance(user, Exception):
+                    raise user
                 if user is not None and self._guarded(partial(form.is_of, user)):
                     return user
             except Exception as error:
@@ -517,7 +519,7 @@ def _instances(queryset: QuerySet[Any]) -> Iterator[Model]:
 
 
 def _known_by(key: UserKey, users: Mapping[Any, Any]) -> Any:
-    """The user with this key; None: he isn't there any more."""
+    """The user with this key; None: he isn't there any more; or why that can't be told."""
     if isinstance(key, Bearer):
         return key.user
     return nobody() if key is None else users.get(key)

@@ -19,6 +19,7 @@ from databinding.form import Form
 from databinding.identity import Scope, current_users
 from databinding.parts import parts
 from databinding.routers import consistent_reads
+from databinding.stray import caught
 from databinding.threads import Together
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ arrived = Together(_arrived)
 def _keeps(user: Any, form: Form) -> bool:
     """Is it still his form? Where that can't be told everything is asked anew, and tells why."""
     try:
-        return form.is_of(user)
+        return caught(lambda: form.is_of(user))
     except Exception:
         return False
 

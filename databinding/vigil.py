@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from channels.db import database_sync_to_async
@@ -21,6 +22,7 @@ from databinding.identity import Scope
 from databinding.parts import parts
 from databinding.rights import Basis, Known, look
 from databinding.routers import consistent_reads
+from databinding.stray import STRAY, caught
 
 logger = logging.getLogger("databinding")
 
@@ -91,8 +93,8 @@ class Vigil:
     async def _look(self) -> None:
         watched = list(self._watched)
         scopes = [one.scope for one in watched]
-        ask = database_sync_to_async(look, thread_sensitive=False)
-        found = await ask(scopes, [list(one.forms()) for one in watched])
+        ask = database_sync_to_async(caught, thread_sensitive=False)
+        found = await ask(partial(look, scopes, [list(one.forms()) for one in watched]))
         changed = []
         for one, scope, known in zip(watched, scopes, found, strict=True):
             if one.scope is not scope or one not in self._watched:
@@ -121,6 +123,9 @@ class Vigil:
     async def _renew(one: Watched, known: Known) -> None:
         try:
             await one.renew(known)
-        except Exception:
+        except (Exception, *STRAY):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # It is we who are cancelled.
             one.basis.doubt()
             logger.warning("Changed rights wait to be acted on.", exc_info=True)

@@ -1,6 +1,7 @@
 """Rights that change while connections are open: what isn't one's to see any more is taken back."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -727,7 +728,16 @@ def backend(request, settings, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("fault", [ConnectionError("no directory"), OperationalError("no table")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ConnectionError("no directory"),
+        OperationalError("no table"),
+        StopIteration(),
+        asyncio.CancelledError(),
+        SystemExit(1),
+    ],
+)
 async def test_a_backend_that_fails_for_one_user_holds_up_nobody_else(backend, fault, caplog):
     """Whom a backend can't tell of stays for a while, and is answered nothing; others still end."""
     ana, bo = await user_named("ana"), await user_named("bo")
@@ -746,6 +756,60 @@ async def test_a_backend_that_fails_for_one_user_holds_up_nobody_else(backend, f
         assert (await stuck.ask("note", "list"))["response_status"] == 200
         await in_database(sessions[0].flush)()
         assert await closed(stuck) == 4401
+
+
+async def test_an_account_that_cannot_be_read_holds_up_nobody_else(caplog):
+    """Where one account's row holds what Python has no word for, others' rights still end."""
+    when = "infinity" if connection.vendor == "postgresql" else "2026-13-45 00:00:00"
+
+    @in_database
+    def spoil():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE auth_user SET date_joined = %s WHERE username = 'bo'",
+                [when],
+            )
+
+    users = [await user_named(name) for name in ("ana", "bo", "cy")]
+    sessions = [await log_in(user) for user in users]
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(Client(Demultiplexer, user=user, session=session))
+            for user, session in zip(users, sessions, strict=True)
+        ]
+        await spoil()
+        await eventually(lambda: "can't be told; trying again" in caplog.text)
+        for place in (0, 2):
+            await in_database(sessions[place].flush)()
+            assert await closed(clients[place]) == 4401
+        reply = await clients[1].ask("note", "list")
+        assert reply["response_status"] == 500
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, ConnectionError])
+async def test_groups_that_go_astray_hold_up_nobody_else(raised):
+    """Whatever one connection's groups raise when his rights have changed, others' still end."""
+    ana, bo = await user_named("ana"), await user_named("bo")
+    asked = []
+
+    class Astray(Demultiplexer):
+        async def connection_groups(self):
+            if self.scope["user"].pk == ana.pk:
+                asked.append(self)
+                if len(asked) > 1:
+                    raise raised
+            return []
+
+    session = await log_in(bo)
+    async with (
+        Client(Astray, user=ana) as stuck,
+        Client(Astray, user=bo, session=session) as client,
+    ):
+        await stuck.subscribe("note")
+        await change(ana, last_name="other")
+        await eventually(lambda: len(asked) > 2)
+        await in_database(session.flush)()
+        assert await closed(client) == 4401
 
 
 async def test_who_cannot_be_told_for_long_has_to_come_back(backend, monkeypatch):
