@@ -61,7 +61,8 @@ export class Tile {
   /** The value before the last change. @type {unknown} */
   #before;
   #missed = false;
-  #seenAt;
+  /** Since when it is known to be what it is, unless it has changed here. */
+  #since;
   #flash = false;
   #flashedAt = -Infinity;
   /** @type {Animation | null} */
@@ -86,7 +87,7 @@ export class Tile {
     this.about = about;
     this.judgement = judge(row.data.value, about);
     this.#events = events;
-    this.#seenAt = now;
+    this.#since = now;
     const number = numberOf(row.data.value);
     this.#tail.push(now, number);
   }
@@ -143,6 +144,9 @@ export class Tile {
   /** @param {import("./past.js").Past} past  What it was before the page was here, and while it was away. */
   remember(past) {
     this.#tail.fill(pointsOf(past, this.#events.skew()));
+    const last = this.#tail.points().at(-1);
+    // Of a point only its end is known to be so.
+    if (last && last.value !== null) this.#since = Math.min(this.#since, last.time + 1000 * past.step);
     this.#events.dirty(this);
   }
 
@@ -253,7 +257,7 @@ export class Tile {
    */
   drawAge(now, asOf) {
     const { age, element } = this.parts;
-    const since = this.changedAt || this.#seenAt;
+    const since = this.changedAt || this.#since;
     const stale = asOf === null && this.stale(now);
     element.classList.toggle("stale", stale);
     const reported = reportedAt(this.about, this.changedAt, this.#events.skew());

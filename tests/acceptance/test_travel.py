@@ -63,6 +63,19 @@ def names(page):
     return page.locator("#past-grid .tile .name")
 
 
+async def test_since_when_a_value_is_what_it_is(start_server, open_page, admin_user, begin):
+    """Since when its past tells, not since when the page is here."""
+    page = await open_page(start_server().url, user=admin_user, **ENGLISH)
+    await standing(page, "live")
+    for name in ("fan.rpm", "pump.open"):
+        tile = page.locator("#grid .tile").filter(
+            has=page.get_by_role("heading", name=name, exact=True)
+        )
+        await expect(tile.locator(".age")).to_contain_text("since")
+        since = await tile.locator(".age").evaluate("(age) => Date.parse(age.title)")
+        assert 4 * MINUTE < time.time() - since / 1000 < 6 * MINUTE
+
+
 async def test_a_link_shows_how_it_was_then(start_server, open_page, admin_user, begin):
     """An address with a moment shows what stood then and nothing else, and says that it is past."""
     server = start_server()
