@@ -142,8 +142,9 @@ SAID = "what a row holds"
 async def test_what_exceptions_say_is_not_in_the_servers_log(start_server, kind):
     """What fails past Django's handling is told by the server program, without what rows hold."""
     server = start_server(kind, application=f"{__name__}:failing")
-    with pytest.raises(HTTPError):
+    with pytest.raises(HTTPError) as failed:
         await asyncio.to_thread(urlopen, server.url + "/fails/")
+    failed.value.close()
     assert "ValueError" in server.log()
     assert f"ValueError: {SAID}" not in server.log()
 
