@@ -342,13 +342,14 @@ def deactivated(user):
 @pytest.mark.parametrize(
     ("withdraw", "said"),
     [
-        (permitted, "No permission. What stands below may be old."),
+        (permitted, "No permission. Reload the page to see what you may."),
         (deactivated, "Logged out. Reload the page to log in again."),
     ],
     ids=["permission", "account"],
 )
 async def test_rights_withdrawn_while_a_page_is_open(open_admin, ana, tasks, withdraw, said):
-    """List and form say at their tops that they are no longer live, and are told nothing more."""
+    """List and form say at their tops that they are no longer live, and are told nothing more. Rows
+    are shown no longer; a form is, with what was typed into it."""
     cy = await sync_to_async(User.objects.create_user)("cy", is_staff=True)
     await permitted(cy, "view_task", "change_task")
     theirs = await open_admin(LIST, ana)
@@ -361,6 +362,8 @@ async def test_rights_withdrawn_while_a_page_is_open(open_admin, ana, tasks, wit
     await withdraw(cy)
     for one in (page, form):
         await expect(one.locator(".live-status")).to_contain_text(said)
+    await expect(page.locator("#result_list")).to_be_hidden()
+    await expect(form.locator("[name=title]")).to_be_visible()
     await update("paint", hours=7)
     await sync_to_async(Task.objects.create)(title="a new one")
     await expect(control(theirs, "paint", "hours")).to_have_value("7.00")

@@ -12,7 +12,7 @@ const LOOKS = {
   offline: { icon: "◆", word: "Offline", why: "What stands below may be old." },
   ended: { icon: "◆", word: "Disconnected", why: "Reload the page to go on." },
   "logged out": { icon: "⊘", word: "Logged out", why: "Reload the page to log in again." },
-  refused: { icon: "◆", word: "No permission", why: "What stands below may be old." },
+  refused: { icon: "◆", word: "No permission", why: "Reload the page to see what you may." },
 };
 
 /** What the page says of itself: how the connection stands, who else is here, what there is to apply. */
@@ -61,7 +61,9 @@ export class Bar {
   }
 
   draw() {
-    const now = this.#refused ? "refused" : standing(this.#live.status, this.#stream.state);
+    const stands = standing(this.#live.status, this.#stream.state);
+    const now = this.#refused ? "refused" : stands;
+    document.body.classList.toggle("live-withdrawn", stands === "logged out" || stands === "refused");
     const { icon, word, why } = LOOKS[now];
     document.body.dataset.live = now;
     const text = [word, this.#refused || why].filter(Boolean).join(". ");
