@@ -18,7 +18,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import quote, unquote
 from django.core.checks import CheckMessage
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
@@ -39,7 +39,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 
 from databinding.admin import checks
-from databinding.admin.deletion import deleted_objects
+from databinding.admin.deletion import deleted_objects, unread_with
 from databinding.admin.listing import Fixed, legible_list
 from databinding.admin.merging import BASE, BaseField, merging, merging_formset
 from databinding.admin.showing import can_be_shown, give_name
@@ -185,15 +185,30 @@ class LiveAdminMixin(_Base):
             try:
                 return view(*args, **kwargs)
             except UNREADABLE as error:
-                if not spoilt:
+                if spoilt:
+                    raise Unreadable from error
+                if not self._tell_of_unread(*args, **kwargs):
                     raise
-                raise Unreadable from error
+                return HttpResponseRedirect(self._list_address())
 
         before = _deleting.set(spoilt)
         try:
             return self._or_back(delete, request, *args, **kwargs)
         finally:
             _deleting.reset(before)
+
+    def _tell_of_unread(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Is it rows that would go with this one that can't be read? Then it is said which."""
+        instance = self.get_object(request, unquote(object_id))
+        found = [] if instance is None else unread_with(instance)
+        text = _("It can't be deleted, as it would take rows with it that can't be read: %s.")
+        for called, keys in found:
+            some, more = _some(keys)
+            told = text % f"{called} {', '.join(some + more)}"
+            self.message_user(request, told, messages.ERROR)
+        return bool(found)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         if _deleting.get():
@@ -223,8 +238,10 @@ class LiveAdminMixin(_Base):
             return view(request, *args, **kwargs)
         text = _("The database holds something in this row that can't be read.")
         self.message_user(request, text, messages.ERROR)
-        site = self.admin_site.name
-        return HttpResponseRedirect(reverse(self._live_name("changelist"), current_app=site))
+        return HttpResponseRedirect(self._list_address())
+
+    def _list_address(self) -> str:
+        return reverse(self._live_name("changelist"), current_app=self.admin_site.name)
 
     # Rows, as the change list shows them to this user
 

@@ -133,6 +133,22 @@ def test_rows_of_an_inline(browser, task):
     assert Step.objects.count() == 2
 
 
+@pytest.mark.sqlite
+def test_what_would_take_rows_with_it_that_cannot_be_read(browser, task):
+    """It stays, and it is said which of them have to go first."""
+    step = Step.objects.create(task=task, text="?")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE office_step SET text = CAST(x'ff' AS TEXT) WHERE id = %s", [step.pk])
+    address = f"{LIST}{task.pk}/delete/"
+    for page in (
+        browser.get(address, follow=True),
+        browser.post(address, {"post": "yes"}, follow=True),
+    ):
+        assert page.redirect_chain == [(LIST, 302)]
+        assert f"rows with it that can't be read: steps {step.pk}." in messages(page)
+    assert Task.objects.filter(pk=task.pk).exists()
+
+
 def ask(browser, task):
     """What the list's script asks about a row."""
     body = {"pks": [str(task.pk)]}
