@@ -17,14 +17,14 @@ from databinding.conf import settings
 from databinding.connection import Connection
 from databinding.form import Form
 from databinding.hub import Hub
-from databinding.identity import current_user
+from databinding.identity import current_user, is_by_headers
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.passes import Joined, names_of
 from databinding.protocol import FrameError, Request
 from databinding.reading import DATABASE_AWAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
-from databinding.rights import NOBODYS, Basis, Known, arrived
+from databinding.rights import NOBODYS, Basis, arrived
 from databinding.stray import STRAY
 from databinding.subscription import Subscription
 from databinding.threads import in_database
@@ -264,27 +264,37 @@ class Door:
         user = self.session.known_user()
         if user is None:
             user = self.user()
-        self.session.basis.use(user)
+            self.session.basis.use(user)
+        elif not user.is_authenticated:
+            self.session.basis.rest_on(NOBODYS)
         return self._admitted(user, said)
 
     async def _place_at_once(self, said: Mapping[str, Any]) -> Place:
         """As `_ask`, where nothing but who it is may have to be asked: with others' who ask."""
         user = self.session.known_user()
-        if user is None or user.is_authenticated:
-            found = await arrived((self.session.scope, user))
-        else:
-            found = Known(user, NOBODYS)
+        if user is None:
+            if is_by_headers(self.session.scope):
+                # Who waits for a class of the project's, which may ask far away, waits alone.
+                return await in_database(self._ask)(said)
+            user = await self._looked_up()
+        elif not user.is_authenticated:
+            self.session.basis.rest_on(NOBODYS)
+        try:
+            return self._admitted(user, said)
+        except SynchronousOnlyOperation:
+            # The project's model of a user does ask, or its binding was wrong about itself.
+            return await in_database(self._admitted)(user, said)
+
+    async def _looked_up(self) -> AbstractBaseUser | AnonymousUser:
+        """Who it is, read anew together with others, and noted what rests on it."""
+        found = await arrived((self.session.scope, None))
         if isinstance(found, Exception):
             try:
                 raise found
             finally:
                 del found  # It knows this frame, which isn't to know it.
         self.session.basis.rest_on(found.rights)
-        try:
-            return self._admitted(found.user, said)
-        except SynchronousOnlyOperation:
-            # The project's model of a user does ask, or its binding was wrong about itself.
-            return await in_database(self._admitted)(found.user, said)
+        return found.user
 
     def _admitted(self, user: Any, said: Mapping[str, Any]) -> Place:
         return admit(self.binding, user, self.session.groups, said, self.session.scope)

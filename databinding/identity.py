@@ -104,6 +104,11 @@ def current_user(scope: Scope) -> User:
     return user
 
 
+def is_by_headers(scope: Scope) -> bool:
+    """Is who it is asked of the classes of the setting, one connection after the other?"""
+    return bool(scope.get(_BY_HEADERS))
+
+
 def is_nobody(scope: Scope) -> bool:
     """Has it come with nothing by which it could be told who it is? Asks nothing itself."""
     if scope.get(_BY_HEADERS):

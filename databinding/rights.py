@@ -132,6 +132,24 @@ def _arrived(asked: Sequence[tuple[Scope, User | None]]) -> list[Known | Excepti
 arrived = Together(_arrived)
 
 
+async def basis_for(scope: Scope) -> Basis:
+    """What all that a connection is shown rests on, to be asked for before its groups are: those
+    may hang on the rights of its user, too, however much later it subscribes."""
+    basis = Basis()
+    user = scope.get("user")
+    if user is not None and user.is_authenticated:
+        try:
+            found = await arrived((scope, user))
+        except Exception:
+            logger.warning("A connection's rights can't be told; trying again.", exc_info=True)
+            found = None
+        if isinstance(found, Known):
+            basis.rest_on(found.rights)
+        else:
+            basis.doubt()
+    return basis
+
+
 def _keeps(user: Any, form: Form) -> bool:
     """Is it still his form? Where that can't be told everything is asked anew, and tells why."""
     try:

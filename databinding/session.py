@@ -23,7 +23,7 @@ from databinding.inbound import BindingConsumer
 from databinding.introduction import Introduction
 from databinding.limits import TokenBucket, cost
 from databinding.protocol import CloseCode, Closed, FrameError
-from databinding.rights import Basis, Known
+from databinding.rights import Basis, Known, basis_for
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -63,7 +63,7 @@ class Session:
     """Made by a demultiplexer for each of its connections.
 
     `consumers` are the demultiplexer's, `groups` what it says of this connection, and `regroup`
-    what it says of it if its scope is another.
+    what it says of it if its scope is another. `basis` is older than the groups.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Session:
         receive: Any,
         send: Any,
         regroup: Callable[[Scope], Awaitable[frozenset[str]]],
+        basis: Basis,
     ) -> None:
         self.scope = scope
         self.consumers = consumers
@@ -89,7 +90,7 @@ class Session:
         # Most clients say nothing of who they are.
         self._introduction: Introduction | None = None
         self._regroup = regroup
-        self.basis = Basis()
+        self.basis = basis
         self._asgi_receive = receive
         self._asgi_send = send
         self._opened = time.monotonic()
@@ -137,7 +138,7 @@ class Session:
         """The client has said who it is: everything is as if the handshake had had that scope."""
         for door in self.doors.values():
             door.end()
-        self.scope, self.basis = scope, Basis()
+        self.scope, self.basis = scope, await basis_for(scope)
         self.groups = await self._regroup(scope)
         self.hub.vigil.add(self)
         self._opened = time.monotonic()
@@ -216,7 +217,10 @@ class Session:
         )
 
     def known_user(self) -> AbstractBaseUser | AnonymousUser | None:
-        """Who this is, if the handshake has found that only just now, or nothing could tell."""
+        """Who this is, if the handshake has found that only just now, or nothing could tell.
+
+        On the rights of one who is authenticated the connection rests already.
+        """
         if "session" in self.scope and time.monotonic() - self._opened <= FRESH:
             user: AbstractBaseUser | AnonymousUser | None = self.scope.get("user")
             return user

@@ -49,6 +49,7 @@ from databinding.identity import identified, may_identify
 from databinding.inbound import BindingConsumer, consumer_class_for
 from databinding.logs import outlined
 from databinding.protocol import CloseCode, Closed, FrameError
+from databinding.rights import basis_for
 from databinding.routers import consistent_reads
 from databinding.session import Session, acceptance, binding_of
 from databinding.threads import in_database
@@ -158,8 +159,9 @@ class WebSocketDemultiplexer(AsyncConsumer):
             await _turn_away(scope, send, FrameError(429, str(crowded)), CloseCode.TOO_FAST)
 
     async def _visit(self, receive: Any, send: Any) -> None:
+        basis = await basis_for(self.scope)
         groups = await self.groups()
-        session = Session(self.consumers, groups, self.scope, receive, send, self._regroup)
+        session = Session(self.consumers, groups, self.scope, receive, send, self._regroup, basis)
         try:
             await session.open()
             number = 0

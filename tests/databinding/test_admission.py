@@ -1,18 +1,22 @@
 """Who may subscribe is told without a thread, where nothing is asked for it."""
 
 import asyncio
+import contextlib
+import threading
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
+from django.test import override_settings
 from rest_framework import permissions
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.serializers import Serializer
 
 from databinding import door, rights, session
 from databinding.admission import asks_nothing
 from databinding.hub import running_hub
-from databinding.threads import in_database
-from tests.databinding.clients import Client, named
+from databinding.threads import Together, in_database
+from tests.databinding.clients import PATIENCE, Client, eventually, named
 from tests.databinding.users import log_in, user_named
 from tests.writing.bindings import Everybody, HallBinding
 from tests.writing.models import Hall
@@ -116,6 +120,7 @@ async def test_a_crowd_is_looked_up_together(binding, threads, calls, monkeypatc
     clients = [Client(Halls, user=user, session=await log_in(user)) for user in users]
     for client in clients:
         await client.__aenter__()
+    calls.clear()
     await asyncio.gather(*(client.subscribe("hall") for client in clients))
     for client in clients:
         await client.__aexit__()
@@ -174,16 +179,62 @@ async def test_what_raises_is_its_own(binding, monkeypatch, caplog):
 
     def look(asked):
         return [
-            ConnectionError("no directory") if user.username == "ana" else rights.Known(user, "x")
-            for _, user in asked
+            ConnectionError("no directory")
+            if scope["user"].username == "ana"
+            else rights.Known(scope["user"], "x")
+            for scope, _ in asked
         ]
 
-    monkeypatch.setattr(rights.arrived, "_answer", look)
-    monkeypatch.setattr(session.Session, "known_user", lambda self: self.scope["user"])
     ana, bo = await user_named("ana"), await user_named("bo")
     async with Client(Halls, user=ana) as stuck, Client(Halls, user=bo) as other:
+        monkeypatch.setattr(rights.arrived, "_answer", look)
         replies = await asyncio.gather(
             stuck.ask("hall", "subscribe"), other.ask("hall", "subscribe")
         )
     assert [reply["response_status"] for reply in replies] == [500, 200]
     assert "directory" not in str(replies)
+
+
+class Distant(BaseAuthentication):
+    """Asks far away whose token it is; `waiting` are those who are told nothing for long."""
+
+    waiting, answered = None, None
+
+    def authenticate(self, request):
+        if "Authorization" not in request.headers:
+            return None
+        if self.waiting is not None:
+            self.waiting.append(request)
+            assert self.answered.wait(PATIENCE)
+        return User.objects.get(username="ana"), None
+
+
+async def test_tokens_that_are_asked_about_for_long_hold_up_nobody_else(binding, monkeypatch):
+    """Others subscribe while some wait for what a class of the project's asks far away."""
+    await user_named("ana")
+    bo = await user_named("bo")
+    path = f"{__name__}.{Distant.__name__}"
+    async with contextlib.AsyncExitStack() as stack:
+        with override_settings(DATABINDING={"AUTHENTICATION": [path], "RIGHTS_INTERVAL": 60}):
+            programs = [
+                await stack.enter_async_context(
+                    Client(Halls, headers=[(b"authorization", b"Distant %d" % number)])
+                )
+                for number in range(Together.CALLS)
+            ]
+            other = await stack.enter_async_context(
+                Client(Halls, user=bo, session=await log_in(bo))
+            )
+            monkeypatch.setattr(session, "FRESH", -1)
+            monkeypatch.setattr(Distant, "waiting", [])
+            monkeypatch.setattr(Distant, "answered", threading.Event())
+            stuck = []
+            try:
+                for program in programs:
+                    stuck.append(asyncio.create_task(program.subscribe("hall")))
+                    await eventually(lambda: len(Distant.waiting) == len(stuck))
+                await other.subscribe("hall")
+                assert not any(one.done() for one in stuck)
+            finally:
+                Distant.answered.set()
+            await asyncio.gather(*stuck)

@@ -20,6 +20,7 @@ from databinding.connection import Connection
 from databinding.hub import running_hub
 from databinding.journal import open_journal
 from databinding.relay import relay_for
+from databinding.rights import Basis
 from databinding.session import Session
 from databinding.websockets import TURN, WebSocketDemultiplexer, WebsocketDemultiplexer
 from tests.databinding.clients import (
@@ -277,7 +278,7 @@ async def test_a_consumer_lives_as_long_as_the_connection():
 async def test_what_is_no_consumer_is_refused():
     """An entry of `consumers` that can carry nothing is named."""
     with pytest.raises(ImproperlyConfigured, match=r"consumers\['s'\] must be a binding or"):
-        Session({"s": IntegerValue}, frozenset(), {}, None, None, None)
+        Session({"s": IntegerValue}, frozenset(), {}, None, None, None, Basis())
 
 
 def test_what_is_no_consumer_is_refused_where_it_is_declared():

@@ -362,6 +362,49 @@ async def test_groups_of_the_connection_are_asked_anew(monkeypatch):
         assert [item["data"]["text"] for item in reply["data"]] == ["b"]
 
 
+async def test_groups_are_asked_anew_of_who_has_not_subscribed_yet():
+    """Rights that change between the handshake and the first subscription count for that, too."""
+    asked = []
+
+    class Rooms(Demultiplexer):
+        def connection_groups(self):
+            asked.append(User.objects.get(pk=self.scope["user"].pk).last_name)
+            return [f"room-{asked[-1]}"]
+
+    rooms = [await in_database(Room.objects.create)(name=name) for name in "ab"]
+    for room in rooms:
+        await in_database(Message.objects.create)(room=room, text=room.name)
+    user = await user_named("ana", last_name=str(rooms[0].pk))
+    async with Client(Rooms, user=user) as client:
+        await change(user, last_name=str(rooms[1].pk))
+        await client.subscribe("message")
+        await until(client, ["b"], "message")
+        assert asked == [str(room.pk) for room in rooms]
+
+
+async def test_groups_of_whom_a_token_names_are_asked_anew():
+    """So it is of who has said after the handshake who he is."""
+
+    class Rooms(Demultiplexer):
+        def connection_groups(self):
+            user = User.objects.filter(pk=self.scope["user"].pk).first()
+            return [] if user is None else [f"room-{user.last_name}"]
+
+    rooms = [await in_database(Room.objects.create)(name=name) for name in "ab"]
+    for room in rooms:
+        await in_database(Message.objects.create)(room=room, text=room.name)
+    user = await user_named("ana", last_name=str(rooms[0].pk))
+    path = f"{__name__}.{Brittle.__name__}"
+    with override_settings(DATABINDING={"RIGHTS_INTERVAL": 0.05, "AUTHENTICATION": [path]}):
+        async with Client(Rooms, user=AnonymousUser()) as client:
+            said = {"action": "authenticate", "token": "ana", "scheme": "Brittle", "request_id": 0}
+            await client.send_text(json.dumps({"stream": None, "payload": said}))
+            assert (await client.receive())["payload"]["response_status"] == 200
+            await change(user, last_name=str(rooms[1].pk))
+            await client.subscribe("message")
+            await until(client, ["b"], "message")
+
+
 async def test_groups_that_cannot_be_told_are_none(monkeypatch, caplog):
     """Where it can't be told which groups somebody is in, he is shown nothing until it can."""
 
@@ -674,6 +717,8 @@ class Brittle(BaseAuthentication):
     def authenticate(self, request):
         if self.broken:
             raise ConnectionError
+        if "Authorization" not in request.headers:
+            return None
         return User.objects.get(username=request.headers["Authorization"].split()[1]), None
 
 
