@@ -59,7 +59,7 @@ def test_a_job_runs_once_however_many_servers_there_are(start_server, notes, kin
     assert f"Periodic job {FAIL} failed." in log
     # Where it was, and what; texts of exceptions may hold what rows do.
     assert "in fail\n" in log
-    assert log.count("Traceback") == log.count("\nRuntimeError\n")
+    assert log.count("Traceback") == log.count("\nRuntimeError\n"), log[-5000:]
 
 
 def test_a_server_without_a_database_waits_for_it(tmp_path, notes):
