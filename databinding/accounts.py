@@ -124,7 +124,9 @@ def _stored(keys: Iterable[str | None]) -> dict[str | None, Mapping[str, Any]]:
     found: dict[str | None, Mapping[str, Any]] = {}
     for some in parts(wanted):
         rows = sessions.filter(session_key__in=some, expire_date__gt=timezone.now())
-        found.update((row.session_key, reader.decode(row.session_data)) for row in rows)
+        # Not when they end, which SQL may have made a time that Python has no word for.
+        texts = rows.values_list("session_key", "session_data")
+        found.update((key, reader.decode(text)) for key, text in texts)
     return found
 
 

@@ -804,16 +804,42 @@ async def test_a_backend_that_fails_for_one_user_holds_up_nobody_else(backend, f
         assert await closed(stuck) == 4401
 
 
+#: What databases hold as a time, and Python has no word for.
+NO_TIME = {"postgresql": "infinity", "sqlite": "9999-13-45 00:00:00"}
+
+
+async def test_a_session_whose_end_cannot_be_read_holds_up_nobody_else():
+    """Where SQL has given a session an end that Python has no word for, others' still end."""
+    users = [await user_named(name) for name in ("ana", "bo")]
+    sessions = [await log_in(user) for user in users]
+
+    @in_database
+    def spoil():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE django_session SET expire_date = %s WHERE session_key = %s",
+                [NO_TIME[connection.vendor], sessions[0].session_key],
+            )
+
+    async with (
+        Client(Demultiplexer, user=users[0], session=sessions[0]) as endless,
+        Client(Demultiplexer, user=users[1], session=sessions[1]) as client,
+    ):
+        await spoil()
+        await in_database(sessions[1].flush)()
+        assert await closed(client) == 4401
+        assert (await endless.ask("note", "list"))["response_status"] == 200
+
+
 async def test_an_account_that_cannot_be_read_holds_up_nobody_else(caplog):
     """Where one account's row holds what Python has no word for, others' rights still end."""
-    when = "infinity" if connection.vendor == "postgresql" else "2026-13-45 00:00:00"
 
     @in_database
     def spoil():
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE auth_user SET date_joined = %s WHERE username = 'bo'",
-                [when],
+                [NO_TIME[connection.vendor]],
             )
 
     users = [await user_named(name) for name in ("ana", "bo", "cy")]
