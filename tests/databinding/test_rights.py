@@ -832,7 +832,9 @@ async def test_a_session_whose_end_cannot_be_read_holds_up_nobody_else():
 
 
 async def test_an_account_that_cannot_be_read_holds_up_nobody_else(caplog):
-    """Where one account's row holds what Python has no word for, others' rights still end."""
+    """Where one account's row holds what Python has no word for, others' rows are live, and their
+    rights still end.
+    """
 
     @in_database
     def spoil():
@@ -849,8 +851,13 @@ async def test_an_account_that_cannot_be_read_holds_up_nobody_else(caplog):
             await stack.enter_async_context(Client(Demultiplexer, user=user, session=session))
             for user, session in zip(users, sessions, strict=True)
         ]
+        for client in clients:
+            await client.subscribe("note")
         await spoil()
         await eventually(lambda: "can't be told; trying again" in caplog.text)
+        # Also where whose rows are whose is asked anew.
+        await write(users[0], "mine")
+        await until(clients[0], ["mine"])
         for place in (0, 2):
             await in_database(sessions[place].flush)()
             assert await closed(clients[place]) == 4401
