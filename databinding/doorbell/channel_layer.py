@@ -78,7 +78,7 @@ class Carrier:
     def ring(self, alias: str) -> None:
         """Have the doorbell of this database ring elsewhere."""
         with self._lock:
-            if alias in self._waiting:
+            if alias in self._waiting and self._thread is not None:
                 return
             self._waiting.add(alias)
             self._work()
@@ -109,7 +109,7 @@ class Carrier:
             )
             try:
                 self._thread.start()
-            except RuntimeError:  # The interpreter is shutting down.
+            except RuntimeError:  # Shutting down; or there are too many, and the next ring tries.
                 self._thread = None
         elif self._session is not None:
             self._session.wake()

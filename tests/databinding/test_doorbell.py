@@ -192,6 +192,21 @@ def test_a_ring_just_as_the_layer_fails(redis, layers, heard, caplog):
     assert failed[0] is None
 
 
+def test_a_thread_that_cannot_be_started_is_started_by_the_next_ring(layers, heard, monkeypatch):
+    """Where a process may have no more threads for a moment, it rings later."""
+    carrier = channel_layer.carrier()
+    with monkeypatch.context() as crowded:
+
+        def start(thread):
+            raise RuntimeError("can't start new thread")
+
+        crowded.setattr(threading.Thread, "start", start)
+        doorbell.ring("default")
+    assert carrier.rung == 0
+    doorbell.ring("default")
+    wait_until(lambda: carrier.rung == 1)
+
+
 def test_redis_flushed(database, redis, layers, heard):
     """A Redis that has forgotten everything is joined again."""
     listen(heard)
