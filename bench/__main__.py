@@ -159,8 +159,10 @@ class Bench:
 
     def joining(self):
         """A crowd that joins a large stream at once."""
-        clients, rows = (50, 1_000) if self.quick else (500, 10_000)
-        return self.served(connections.joining, rows, clients=clients, rows=rows)
+        sized = {"clients": 500, "rows": 10_000, "rounds": 7}
+        if self.quick:
+            sized = {"clients": 50, "rows": 1_000, "rounds": 1}
+        return self.served(connections.joining, sized["rows"], **sized)
 
     def held(self):
         """How long the event loop is held at most, by what."""

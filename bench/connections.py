@@ -91,23 +91,23 @@ def storm(template, folder, redis, *, clients, servers):
     return found
 
 
-def joining(template, folder, redis, *, clients, rows):
-    """Seconds until so many clients that come at once hold so many rows."""
-    found = {}
+def joining(template, folder, redis, *, clients, rows, rounds):
+    """Seconds until so many clients that come at once hold so many rows: to a server that has just
+    begun, and has nobody and no rows yet; and medians of when they have gone and come again."""
     kind = Kind("uvicorn", "ours", acks=True)
+    came = []
     with running(kind, template, folder, redis) as system:
         system.outside().write("ours", 1, rows, rows, together=1000)
-        for name in ("first", "again"):
+        for _ in range(rounds + 1):
             before = system.cpu()
             opened = system.gather(clients)
-            found[name] = {
-                "clients": clients,
-                "rows": rows,
-                "seconds_accepted": round(opened["accepted"], 2),
-                "seconds_current": round(opened["current"], 2),
-                "seconds_of_cpu": round(system.cpu() - before, 2),
-            }
-    return found
+            came.append((opened["accepted"], opened["current"], system.cpu() - before))
+    names = ("seconds_accepted", "seconds_current", "seconds_of_cpu")
+    again = [statistics.median(figures) for figures in zip(*came[1:], strict=True)]
+    return {"clients": clients, "rows": rows, "rounds": rounds} | {
+        when: {name: round(figure, 2) for name, figure in zip(names, figures, strict=True)}
+        for when, figures in (("first", came[0]), ("again", again))
+    }
 
 
 def deaf(template, folder, redis, *, clients, seconds, servers):
