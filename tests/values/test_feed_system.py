@@ -93,6 +93,17 @@ def test_it_ends_when_told(database, stop):
     assert (feed.returncode, printed, errors) == (0, "", "")
 
 
+def test_it_is_told_more_than_once(database):
+    """A terminal tells it, and so does whoever started it: it still writes that it has ended."""
+    with command(database, "feed_system", "--skip-checks", "--interval", "0.05") as feed:
+        wait_until(BooleanValue.objects.filter(name="feed.alive", value=True).exists)
+        feed.send_signal(signal.SIGINT)
+        feed.send_signal(signal.SIGTERM)
+        printed, errors = feed.communicate(timeout=PATIENCE)
+    assert (feed.returncode, printed, errors) == (0, "", "")
+    assert BooleanValue.objects.filter(name="feed.alive", value=False).exists()
+
+
 @pytest.mark.sqlite
 def test_it_survives_a_locked_database(database):
     """While another process holds the write lock for long, the feed says so and goes on after."""

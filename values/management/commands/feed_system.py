@@ -15,6 +15,16 @@ PATIENCE = 60
 ALIVE = "feed.alive"
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def stop(number, frame):
+    """Once: a terminal tells it, and so does whoever started it, and there is more to write."""
+    for one in STOPS:
+        signal.signal(one, lambda number, frame: None)
+    raise KeyboardInterrupt
+
+
 class Command(BaseCommand):
     help = (
         "Write this machine's cpu, memory, disk, network and load into values, "
@@ -38,8 +48,8 @@ class Command(BaseCommand):
         if interval <= 0:
             raise CommandError("--interval must be more than 0.")
         # Both stop it, also where a shell started it in the background with SIGINT ignored.
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(stop, signal.default_int_handler)
+        for number in STOPS:
+            signal.signal(number, stop)
         try:
             self.feed(interval, count, prefix)
         except KeyboardInterrupt:
