@@ -309,7 +309,6 @@ def distinct_names(names: Iterable[str], whose: str) -> frozenset[str]:
     return frozenset(names)
 
 
-@functools.cache
 @functools.lru_cache(maxsize=1024)
 def _names_of(
     model: type[Model], declared: tuple[str, ...], excluding: bool, whose: str
@@ -326,6 +325,7 @@ def _names_of(
     return [name for name in names if name in declared]
 
 
+@functools.cache
 def _takes_one(method: Callable[..., Any]) -> bool:
     """Does a method take something besides its class or instance?"""
     return len(inspect.signature(method).parameters) > 1
