@@ -75,11 +75,14 @@ class System:
         if kind.to == "raw":
             self.server = RawServer()
         else:
-            self.server = Server(kind.server, database, application="bench.asgi:application")
+            workers = ["--workers", str(processes)] if processes > 1 else []
+            self.server = Server(
+                kind.server,
+                database,
+                application="bench.asgi:application",
+                arguments=[*workers, *quiet(kind.server)],
+            )
             self.server.environment = self.server._environment = self.environment
-            if processes > 1:
-                self.server._command += ["--workers", str(processes)]
-            self.server._command += quiet(kind.server)
         self.server.start()
         self.processes = [psutil.Process(self.server.process.pid)]
         if processes > 1:

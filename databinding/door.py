@@ -25,7 +25,7 @@ from databinding.reading import DATABASE_AWAY
 from databinding.refusals import as_api_exception
 from databinding.relay import DatabaseAway, relay_for
 from databinding.rights import NOBODYS, Basis, arrived
-from databinding.stray import STRAY
+from databinding.stray import STRAY, is_cancelled
 from databinding.subscription import Subscription
 from databinding.threads import in_database
 
@@ -121,7 +121,7 @@ class Door:
             except FrameError as error:
                 await self.reply(protocol.error_reply(error))
             except (Exception, *STRAY):
-                if self._is_over():
+                if is_cancelled():
                     raise
                 logger.exception("Stream %s: a request failed.", self.stream)
                 fault = self._error(request, 500, "Something went wrong on the server.")
@@ -129,12 +129,6 @@ class Door:
             finally:
                 self.session.waiting -= 1
         self._worker = None
-
-    @staticmethod
-    def _is_over() -> bool:
-        """Is it we who are cancelled, not something that a request waited for?"""
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
 
     async def _do(self, request: Request) -> None:
         if request.action == protocol.SUBSCRIBE:
@@ -261,29 +255,32 @@ class Door:
         return place
 
     def _ask(self, said: Mapping[str, Any]) -> Place:
-        user = self.session.known_user()
+        user = self._known_user()
         if user is None:
             user = self.user()
             self.session.basis.use(user)
-        elif not user.is_authenticated:
-            self.session.basis.rest_on(NOBODYS)
         return self._admitted(user, said)
 
     async def _place_at_once(self, said: Mapping[str, Any]) -> Place:
         """As `_ask`, where nothing but who it is may have to be asked: with others' who ask."""
-        user = self.session.known_user()
+        user = self._known_user()
         if user is None:
             if is_by_headers(self.session.scope):
                 # Who waits for a class of the project's, which may ask far away, waits alone.
                 return await in_database(self._ask)(said)
             user = await self._looked_up()
-        elif not user.is_authenticated:
-            self.session.basis.rest_on(NOBODYS)
         try:
             return self._admitted(user, said)
         except SynchronousOnlyOperation:
             # The project's model of a user does ask, or its binding was wrong about itself.
             return await in_database(self._admitted)(user, said)
+
+    def _known_user(self) -> AbstractBaseUser | AnonymousUser | None:
+        """Who it is, if that needn't be asked, and noted what rests on it."""
+        user = self.session.known_user()
+        if user is not None and not user.is_authenticated:
+            self.session.basis.rest_on(NOBODYS)
+        return user
 
     async def _looked_up(self) -> AbstractBaseUser | AnonymousUser:
         """Who it is, read anew together with others, and noted what rests on it."""

@@ -12,7 +12,6 @@ All of these ask the database; not for an event loop.
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
     User = AbstractBaseUser | AnonymousUser
-
-logger = logging.getLogger("databinding")
 
 Scope = Mapping[str, Any]
 
@@ -93,7 +90,7 @@ def requesting_user(request: HttpRequest) -> User:
 
 def current_user(scope: Scope) -> User:
     """Who this connection is now, read anew: sessions end and rights change while it is open."""
-    if scope.get(_BY_HEADERS):
+    if is_by_headers(scope):
         try:
             return _by_headers(request_of(scope)) or AnonymousUser()
         except _REFUSED:
@@ -111,7 +108,7 @@ def is_by_headers(scope: Scope) -> bool:
 
 def is_nobody(scope: Scope) -> bool:
     """Has it come with nothing by which it could be told who it is? Asks nothing itself."""
-    if scope.get(_BY_HEADERS):
+    if is_by_headers(scope):
         return False
     session = scope.get("session")
     if session is not None:
@@ -129,20 +126,20 @@ def current_users(scopes: Sequence[Scope]) -> list[User | Exception]:
     known: dict[Hashable, User | Exception] = {}
     for scope in scopes:
         brought = credentials(scope)
-        if scope.get(_BY_HEADERS) and brought not in known:
+        if is_by_headers(scope) and brought not in known:
             try:
                 known[brought] = caught(functools.partial(current_user, scope))
             except Exception as error:
                 raise_if_away(error)
                 known[brought] = error
-    others = [scope for scope in scopes if not scope.get(_BY_HEADERS)]
+    others = [scope for scope in scopes if not is_by_headers(scope)]
     known.update(zip(map(credentials, others), users_of(others), strict=True))
     return [known[credentials(scope)] for scope in scopes]
 
 
 def credentials(scope: Scope) -> Hashable:
     """What a connection is known by; equal ones stand for the same user."""
-    if scope.get(_BY_HEADERS):
+    if is_by_headers(scope):
         return tuple(
             (name, value)
             for name, value in scope.get("headers", ())

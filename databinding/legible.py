@@ -66,6 +66,12 @@ def legible_page(rows: QuerySet[M], page: QuerySet[M]) -> tuple[list[M], list[An
     return legible(rows, keys), keys
 
 
+def left_out(rows: Iterable[Any], keys: Iterable[Any]) -> list[Any]:
+    """Those of the keys that none of these rows has."""
+    there = {row.pk for row in rows}
+    return [key for key in keys if key not in there]
+
+
 def row_of(rows: QuerySet[M], key: Any) -> M | None:
     """The row with this primary key; None: there is none. Raises `Unreadable`."""
     those = rows.filter(pk=key)

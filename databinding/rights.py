@@ -89,7 +89,10 @@ def look(
     scopes: Sequence[Mapping[str, Any]], shown: Sequence[Iterable[Form]]
 ) -> list[Known | None]:
     """Who these connections are now, each shown these forms; None: that can't be told just now."""
-    users = [None if isinstance(user, Exception) else user for user in _told(scopes)]
+    found = current_users(scopes)
+    for fault in {id(user): user for user in found if isinstance(user, Exception)}.values():
+        logger.error("Whose credentials these are can't be told; trying again.", exc_info=fault)
+    users = [None if isinstance(user, Exception) else user for user in found]
     rights = rights_of(user for user in users if user is not None)
     keeps: dict[tuple[Any, Form], bool] = {}
 
@@ -107,13 +110,6 @@ def look(
         None if user is None else known(user, forms)
         for user, forms in zip(users, shown, strict=True)
     ]
-
-
-def _told(scopes: Sequence[Scope]) -> list[User | Exception]:
-    users = current_users(scopes)
-    for fault in {id(user): user for user in users if isinstance(user, Exception)}.values():
-        logger.error("Whose credentials these are can't be told; trying again.", exc_info=fault)
-    return users
 
 
 def _arrived(asked: Sequence[tuple[Scope, User | None]]) -> list[Known | Exception]:

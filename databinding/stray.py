@@ -5,7 +5,7 @@ And one that ends an iteration: Python 3.11's futures refuse it, and whoever wai
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, current_task
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +17,12 @@ STRAY = (CancelledError, SystemExit)
 
 class Stray(Exception):
     """Code of the project has raised what isn't meant for it, which is a fault like any other."""
+
+
+def is_cancelled() -> bool:
+    """Is it the running task that is cancelled, not something that it waited for?"""
+    task = current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def caught(work: Callable[[], T]) -> T:

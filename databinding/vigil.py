@@ -22,7 +22,7 @@ from databinding.identity import Scope
 from databinding.parts import parts
 from databinding.rights import Basis, Known, look
 from databinding.routers import consistent_reads
-from databinding.stray import STRAY, caught
+from databinding.stray import STRAY, caught, is_cancelled
 
 logger = logging.getLogger("databinding")
 
@@ -124,8 +124,7 @@ class Vigil:
         try:
             await one.renew(known)
         except (Exception, *STRAY):
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # It is we who are cancelled.
+            if is_cancelled():
+                raise
             one.basis.doubt()
             logger.warning("Changed rights wait to be acted on.", exc_info=True)

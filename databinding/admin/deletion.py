@@ -19,7 +19,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
-from databinding.legible import legible
+from databinding.legible import left_out, legible
 
 #: What is to be shown, how many of which, what may not be deleted, and what must not be.
 Deleted = tuple[list[str], dict[str, int], set[str], list[str]]
@@ -62,8 +62,7 @@ def unread_with(instance: Model) -> list[tuple[str, list[Any]]]:
             **{relation.field.name: instance}
         )
         keys = list(rows.values_list("pk", flat=True))
-        there = {row.pk for row in legible(rows, keys)}
-        unread = [key for key in keys if key not in there]
+        unread = left_out(legible(rows, keys), keys)
         if unread:
             found.append((str(model._meta.verbose_name_plural), unread))
     return found

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from databinding.admin.showing import can_be_shown
-from databinding.legible import legible_page
+from databinding.legible import left_out, legible_page
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -42,9 +42,7 @@ class LegibleList(_Base):
         found, keys = legible_page(self.queryset, page)
         shown = [row for row in found if can_be_shown(row, self.list_display)]
         if keys or len(shown) < len(found):
-            there = {row.pk for row in shown}
-            every = keys or [row.pk for row in found]
-            self.left_out = tuple(key for key in every if key not in there)
+            self.left_out = tuple(left_out(shown, keys or [row.pk for row in found]))
             self.result_list = Fixed(shown)
 
 

@@ -36,7 +36,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from databinding.admin.listing import Fixed
-from databinding.legible import legible_page
+from databinding.legible import left_out, legible_page
 from databinding.locks import lock_rows
 
 if TYPE_CHECKING:
@@ -250,8 +250,7 @@ class MergingFormSet(_FormSet):
         if isinstance(rows, models.QuerySet):
             found, keys = legible_page(rows, rows)
             if keys:
-                there = {row.pk for row in found}
-                self.live_left_out = [key for key in keys if key not in there]
+                self.live_left_out = left_out(found, keys)
                 self._queryset = Fixed(found)
 
     @cached_property

@@ -72,10 +72,8 @@ def _controls(html):
 
 
 @pytest.fixture
-def client(admin_user):
-    client = Client()
-    client.force_login(admin_user)
-    return client
+def client(admin_client):
+    return admin_client
 
 
 @pytest.fixture

@@ -21,10 +21,8 @@ NEVER = {"sqlite": "2026-13-45 00:00:00", "postgresql": "infinity"}
 
 
 @pytest.fixture
-def browser(admin_user):
-    browser = Client()
-    browser.force_login(admin_user)
-    return browser
+def browser(admin_client):
+    return admin_client
 
 
 @pytest.fixture

@@ -37,6 +37,24 @@ def registry_as_it_was():
 
 
 @pytest.fixture
+def counted(monkeypatch):
+    """`counted(together)` is how many questions each of its calls has had, from then on."""
+
+    def count(together):
+        found = []
+        answer = together._answer
+
+        def counting(asked):
+            found.append(len(asked))
+            return answer(asked)
+
+        monkeypatch.setattr(together, "_answer", counting)
+        return found
+
+    return count
+
+
+@pytest.fixture
 def cluster(transactional_db, monkeypatch):
     """A PostgreSQL of the test's own, migrated, in the place of the test database."""
     with PostgreSQL() as postgresql:

@@ -52,17 +52,9 @@ def threads(monkeypatch):
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(counted):
     """How many were looked up together."""
-    found = []
-    look = rights.arrived._answer
-
-    def counting(asked):
-        found.append(len(asked))
-        return look(asked)
-
-    monkeypatch.setattr(rights.arrived, "_answer", counting)
-    return found
+    return counted(rights.arrived)
 
 
 @pytest.mark.parametrize(
