@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from threading import Barrier
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -48,6 +49,9 @@ class Together(Generic[Q, T]):
 
     `answer` is given a list of them, and returns as many answers. For an event loop: await an
     instance called with a question. What `answer` raises everybody gets who asked.
+
+    It runs in an empty context: a tenant, say, that a middleware keeps in a context variable would
+    be one asker's, and not the others'.
     """
 
     #: Calls that may be on their way at once, of one event loop: while one of them waits for
@@ -69,7 +73,7 @@ class Together(Generic[Q, T]):
         line.waiting.append((question, answer))
         if len(line.calls) < self.CALLS:
             # Not at once: others may be about to ask, too.
-            line.calls.add(loop.create_task(self._work(line)))
+            line.calls.add(loop.create_task(self._work(line), context=Context()))
         return await answer
 
     async def _work(self, line: _Line) -> None:

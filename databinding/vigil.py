@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Protocol
 
@@ -59,7 +60,8 @@ class Vigil:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[Watched] = set()
+        # With what a middleware has set for them, a tenant, say.
+        self._watched: dict[Watched, Context] = {}
         # Whose can't be told, and until when they may stay.
         self._unsure: dict[Watched, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -69,12 +71,13 @@ class Vigil:
         user = watched.scope.get("user")
         if user is None or not user.is_authenticated:
             return
-        self._watched.add(watched)
+        self._watched[watched] = copy_context()
         if self._task is None:
-            self._task = self._loop.create_task(self._run())
+            # In nobody's context, since it asks for all of them.
+            self._task = self._loop.create_task(self._run(), context=Context())
 
     def discard(self, watched: Watched) -> None:
-        self._watched.discard(watched)
+        self._watched.pop(watched, None)
         self._unsure.pop(watched, None)
 
     async def _run(self) -> None:
@@ -110,7 +113,12 @@ class Vigil:
                 changed.append((one, known))
         # Some at once, which share passes of the relay; more would hold up requests.
         for some in parts(changed, self.AT_ONCE):
-            await asyncio.gather(*(self._renew(one, known) for one, known in some))
+            renewing = [
+                self._loop.create_task(self._renew(one, known), context=context)
+                for one, known in some
+                if (context := self._watched.get(one)) is not None
+            ]
+            await asyncio.gather(*renewing)
 
     def _bear_with(self, one: Watched) -> None:
         """A backend that fails for a moment is nobody's end; one that goes on is."""
@@ -122,7 +130,8 @@ class Vigil:
     @staticmethod
     async def _renew(one: Watched, known: Known) -> None:
         try:
-            await one.renew(known)
+            with consistent_reads():
+                await one.renew(known)
         except (Exception, *STRAY):
             if is_cancelled():
                 raise

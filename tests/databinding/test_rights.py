@@ -5,6 +5,7 @@ import contextlib
 import json
 import threading
 import time
+from contextvars import ContextVar
 from datetime import timedelta
 
 import pytest
@@ -693,6 +694,34 @@ async def test_a_client_that_does_not_read_holds_up_nobody_else():
         assert await closed(client) == 4401
         reading.set()
         await ended(deaf, "permitted")
+
+
+tenant = ContextVar("tenant")
+
+
+async def test_everybody_is_asked_about_anew_in_his_own_context():
+    """What a middleware has set for a connection is there when its rights have changed, too."""
+    asked = []
+
+    class Tenants(Demultiplexer):
+        async def __call__(self, scope, receive, send):
+            tenant.set(f"{scope['user'].username}'s")
+            await super().__call__(scope, receive, send)
+
+        def connection_groups(self):
+            asked.append((self.scope["user"].username, tenant.get()))
+            return ["notes"]
+
+    users = [await user_named("ana"), await user_named("bo")]
+    async with contextlib.AsyncExitStack() as stack:
+        for user in users:
+            client = Client(Tenants, user=user, session=await log_in(user))
+            await stack.enter_async_context(client)
+        before = list(asked)
+        for user in users:
+            await change(user, is_staff=True)
+        await eventually(lambda: {name for name, _ in asked[2:]} == {"ana", "bo"})
+        assert set(asked) == set(before) == {("ana", "ana's"), ("bo", "bo's")}
 
 
 async def test_a_database_that_is_away_puts_it_off(monkeypatch, caplog):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
+from contextvars import ContextVar
 
 import pytest
 from django.db import OperationalError, connection, connections
@@ -124,6 +125,20 @@ async def test_questions_that_wait_are_answered_together():
     assert calls == [500, 500, 200]
     assert await together(7) == 14
     assert calls[3:] == [1]
+
+
+tenant = ContextVar("tenant", default="nobody's")
+
+
+async def test_nothing_of_one_asker_is_in_the_others_call():
+    """What stands in an asker's context variables stands in no call that is for others, too."""
+    together = Together(lambda asked: [(one, tenant.get()) for one in asked])
+
+    async def asked(name):
+        tenant.set(name)
+        return await together(name)
+
+    assert await gathered(asked, "ab") == [("a", "nobody's"), ("b", "nobody's")]
 
 
 async def test_a_call_that_fails_is_who_asked():
