@@ -9,8 +9,6 @@ from .models import Message, Presence
 class OfRoom:
     """Rows that everybody in their room sees."""
 
-    asks_nothing = True
-
     @classmethod
     def group_names(cls, instance):
         return [f"room-{instance.room_id}"]
@@ -28,6 +26,7 @@ class MessageBinding(OfRoom, WebsocketBinding):
     limit = 50
     max_limit = 1000
     throttle_classes = [throttles.Sending, throttles.SendingOfAddress, throttles.Reading]
+    asks_nothing = True
 
     def has_permission(self, user, action, pk):
         return action in ("subscribe", "list", "retrieve", "create")
@@ -38,6 +37,7 @@ class PresenceBinding(OfRoom, WebsocketBinding):
     stream = "presence"
     fields = ["handle"]
     throttle_classes = [throttles.Renewing, throttles.RenewingOfAddress, throttles.Reading]
+    asks_nothing = True
 
     def has_permission(self, user, action, pk):
         return action in ("subscribe", "list", "retrieve", "here")

@@ -24,6 +24,8 @@ _BY_THE_USER = frozenset(
 )
 #: What of a binding decides besides them.
 _DECIDING = ("get_queryset", "groups_for", "has_permission", "parameters", "readable_fields")
+#: What a binding says `asks_nothing` of.
+_PROMISED = frozenset({*_DECIDING, "audience_key", "permission_classes"})
 
 
 class Place(NamedTuple):
@@ -71,10 +73,20 @@ def asks_nothing(binding: type[Binding]) -> bool:
     binding says so: of a project's own code nobody else knows. (Django itself sees to it that no
     database is asked in an event loop.)
     """
-    if binding.asks_nothing:
+    if binding.asks_nothing and _promises(binding):
         return True
     known = _BY_THE_USER.issuperset(binding.permission_classes)
     return known and not binding.overrides(*_DECIDING)
+
+
+def _promises(binding: type[Binding]) -> bool:
+    """Is it said by a class that knows all of that, since none before it in the order has any?"""
+    for one in binding.__mro__:
+        if "asks_nothing" in vars(one):
+            return True
+        if not _PROMISED.isdisjoint(vars(one)):
+            return False
+    return False
 
 
 def chosen_groups(

@@ -83,6 +83,7 @@ class Binding:
     throttle_classes: ClassVar[list[type[Any]] | tuple[type[Any], ...] | None] = None
     #: What says whether and what a user may subscribe to, `has_permission` say, looks at no more
     #: than it is given: then nobody who subscribes waits for a thread (`databinding.admission`).
+    #: Who overrides any of that says so anew.
     asks_nothing: ClassVar[bool] = False
     #: What else the rows depend on: paths along relations, as `filter` has them, or models.
     watch: ClassVar[list[str | type[Model]] | tuple[str | type[Model], ...]] = ()

@@ -57,18 +57,18 @@ def calls(counted):
     return counted(rights.arrived)
 
 
-@pytest.mark.parametrize(
-    ("name", "own"),
-    [
-        ("permission_classes", [Closed]),
-        ("permission_classes", [permissions.AllowAny & permissions.IsAuthenticated]),
-        ("has_permission", lambda self, user, action, pk: True),
-        ("groups_for", lambda self, user, groups, parameters: groups),
-        ("get_queryset", classmethod(lambda cls, user: Hall.objects.all())),
-        ("readable_fields", classmethod(lambda cls, user: None)),
-        ("parameters", Serializer),
-    ],
-)
+OWN = [
+    ("permission_classes", [Closed]),
+    ("permission_classes", [permissions.AllowAny & permissions.IsAuthenticated]),
+    ("has_permission", lambda self, user, action, pk: True),
+    ("groups_for", lambda self, user, groups, parameters: groups),
+    ("get_queryset", classmethod(lambda cls, user: Hall.objects.all())),
+    ("readable_fields", classmethod(lambda cls, user: None)),
+    ("parameters", Serializer),
+]
+
+
+@pytest.mark.parametrize(("name", "own"), OWN)
 def test_what_may_ask_is_known(binding, monkeypatch, name, own):
     """Of a project's own code nobody knows what it does, unless the binding says so."""
     assert asks_nothing(binding)
@@ -76,6 +76,21 @@ def test_what_may_ask_is_known(binding, monkeypatch, name, own):
     assert not asks_nothing(binding)
     monkeypatch.setattr(binding, "asks_nothing", True)
     assert asks_nothing(binding)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [*OWN, ("audience_key", classmethod(lambda cls, user: user.pk))]
+)
+@pytest.mark.parametrize("derived", [lambda own: ({}, own), lambda own: (own, {})])
+def test_a_promise_is_of_the_class_that_gives_it(binding, registry_as_it_was, name, own, derived):
+    """A class derived from it, or mixed into that, which decides otherwise has to promise anew."""
+    mixin, body = derived({name: own})
+    own_code = {"has_permission": lambda self, user, action, pk: True}
+    promising = type("Promising", (binding,), {"asks_nothing": True, **own_code})
+    mixed = type("Mixed", (), mixin)
+    assert asks_nothing(type("Same", (promising,), {"limit": 8}))
+    assert not asks_nothing(type("Other", (mixed, promising), body))
+    assert asks_nothing(type("Anew", (mixed, promising), {**body, "asks_nothing": True}))
 
 
 def test_what_is_inherited_counts():
