@@ -11,6 +11,8 @@ export class Pacer {
   #applied = 0;
   #painted = 0;
   #awaitsPaint = false;
+  /** Nothing is acknowledged just now. */
+  #held = false;
   /** @type {any} */
   #timer = null;
   /** @type {number} When the timer is due; Infinity if there is none. */
@@ -51,11 +53,22 @@ export class Pacer {
     if (this.#applied > 0) this.#wakeIn(this.#options.ackDelay);
   }
 
-  /** A connection ended. */
+  /** Another subscription is asked for: what is acknowledged before its reply might count for that one. */
+  hold() {
+    this.#held = true;
+  }
+
+  /** It was refused: the one before goes on. */
+  release() {
+    this.#held = false;
+    this.#send();
+  }
+
+  /** A connection ended, or a subscription. */
   reset() {
     this.#epoch++;
     this.#applied = this.#painted = 0;
-    this.#awaitsPaint = false;
+    this.#awaitsPaint = this.#held = false;
     this.#stop();
   }
 
@@ -68,6 +81,7 @@ export class Pacer {
 
   #send() {
     this.#stop();
+    if (this.#held) return;
     const frames = this.#painted;
     this.#painted = 0;
     if (frames > 0) this.#ack(frames);

@@ -209,6 +209,7 @@ export class Stream extends Emitter {
   #ask() {
     const asked = ++this.#asked;
     this.#granted = false;
+    this.#pacer.hold();
     const { cursor } = this.#store;
     this.#link.request({
       stream: this.name,
@@ -378,6 +379,7 @@ export class Stream extends Emitter {
   #stay(error) {
     if (!(error instanceof RequestError)) return this.#ask();
     this.#granted = true;
+    this.#pacer.release();
     if (this.#moving) this.params = this.#moving.held;
     this.#moved(error);
   }

@@ -427,6 +427,40 @@ test("frames painted while the subscription before ended are not acknowledged to
   assert.equal(world.socket.payloads("ack").length, before);
 });
 
+test("nothing is acknowledged while another subscription is asked for, since it might count for that one", () => {
+  const { world, ints } = liveWorld();
+  world.paint();
+  world.pass(250);
+  const before = world.socket.payloads("ack").length;
+  void ints.subscribe({ limit: 2 });
+  for (let n = 2; n < 8; n++) world.socket.batch([], `c${n}`);
+  world.paint();
+  world.pass(5000);
+  assert.equal(world.socket.payloads("ack").length, before);
+  reply(world, 2);
+  world.socket.snapshot([[1, A]], "c9");
+  world.paint();
+  world.pass(250);
+  assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [1]);
+});
+
+test("where it is refused, what came meanwhile is acknowledged, and all that comes", async () => {
+  const { world, ints } = liveWorld();
+  world.paint();
+  world.pass(250);
+  const before = world.socket.payloads("ack").length;
+  const moved = ints.subscribe({ limit: 9999 });
+  for (let n = 2; n < 5; n++) world.socket.batch([], `c${n}`);
+  world.paint();
+  world.pass(250);
+  world.socket.batch([], "c5");
+  reply(world, 2, { response_status: 400, errors: ["Too many."], data: null });
+  await assert.rejects(moved, { name: "RequestError" });
+  world.paint();
+  world.pass(250);
+  assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [3, 1]);
+});
+
 test("refused parameters leave the subscription as it was", async () => {
   const { world, ints } = liveWorld([[1, A]]);
   const moved = ints.subscribe({ limit: 9999 });
