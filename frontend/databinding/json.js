@@ -8,14 +8,17 @@ const REFUSALS = 5;
  *
  * @param {string | URL} url
  * @param {AbortSignal} [signal]
- * @returns {Promise<{status: number, data: any}>} data: null where there is no answer but a refusal
+ * @returns {Promise<{status: number, data: any, date: number}>} data: null where there is no answer but a refusal;
+ *   date: the server's time (ms, to the second), NaN where it isn't told
  */
 export async function getJson(url, signal) {
   for (let refusals = 0; ; refusals++) {
     const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
-    if (response.ok) return { status: response.status, data: await response.json() };
+    const { status } = response;
+    const date = Date.parse(response.headers.get("Date") ?? "");
+    if (response.ok) return { status, data: await response.json(), date };
     const wait = 1000 * Number(response.headers.get("Retry-After") ?? NaN);
-    if (!(wait <= LONGEST) || refusals === REFUSALS) return { status: response.status, data: null };
+    if (!(wait <= LONGEST) || refusals === REFUSALS) return { status, data: null, date };
     // Not all of a page at once.
     await sleep(wait * (1 + Math.random() / 2), signal);
   }

@@ -1,15 +1,17 @@
 """The live elements in a browser: on the page that shows each, in every state, for everybody."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.utils import timezone
 from playwright.async_api import expect
 
 from tests.acceptance import axe
-from values.models import IntegerValue
+from values.models import IntegerValue, Sample
 
 MINUS = "\N{MINUS SIGN}"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -90,6 +92,22 @@ async def test_a_chart_that_comes_later_begins_with_what_is_there(open_elements,
     chart = await put(page, f'<live-chart stream="intval" pk="{values[1].pk}"></live-chart>')
     await expect(chart).to_contain_text("from 1,482 to 1,482")
     await expect(chart.locator("[part=line]")).to_have_attribute("d", DRAWN)
+
+
+@pytest.mark.parametrize("wrong", [86_400_000, -86_400_000])
+async def test_the_past_is_there_where_the_clock_is_wrong(open_elements, values, wrong):
+    """A chart's past is that of the last minutes, whatever the browser takes for the time."""
+
+    async def prepare(page):
+        await page.add_init_script(f"const now = Date.now; Date.now = () => now() + {wrong};")
+
+    await sync_to_async(Sample.objects.update)(time=timezone.now() - timedelta(minutes=1))
+    await change("fan", value=42)
+    # What is asked with that time may be refused, as it is in the future.
+    refused = "Failed to load resource: the server responded with a status of 400"
+    page = await open_elements(prepare=prepare, amiss=[refused])
+    chart = page.locator("live-chart[history]").first
+    await expect(chart).to_contain_text("from 7 to 42 in the last 2 min")
 
 
 async def test_an_outage_is_said_and_made_good(open_elements, values):

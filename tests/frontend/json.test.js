@@ -28,14 +28,22 @@ test("who asks too often asks again when he was told to, and not before", async 
   await turns();
   assert.equal(asked.length, 1);
   context.mock.timers.tick(1001);
-  assert.deepEqual(await found, { status: 200, data: { a: 1 } });
+  assert.deepEqual(await found, { status: 200, data: { a: 1 }, date: NaN });
 });
 
 test("a refusal that no time heals is told at once", async (context) => {
   const asked = answering(context, [404, {}], [429, {}, { "Retry-After": "3600" }]);
-  assert.deepEqual(await getJson("/x"), { status: 404, data: null });
-  assert.deepEqual(await getJson("/x"), { status: 429, data: null });
+  assert.deepEqual(await getJson("/x"), { status: 404, data: null, date: NaN });
+  assert.deepEqual(await getJson("/x"), { status: 429, data: null, date: NaN });
   assert.equal(asked.length, 2);
+});
+
+test("the server's time is told with an answer and with a refusal", async (context) => {
+  const headers = { Date: "Fri, 27 Nov 2026 01:02:03 GMT" };
+  answering(context, [200, {}, headers], [400, {}, headers]);
+  const date = Date.UTC(2026, 10, 27, 1, 2, 3);
+  assert.deepEqual(await getJson("/x"), { status: 200, data: {}, date });
+  assert.deepEqual(await getJson("/x"), { status: 400, data: null, date });
 });
 
 test("a server that goes on refusing is asked no more", async (context) => {
@@ -45,7 +53,7 @@ test("a server that goes on refusing is asked no more", async (context) => {
     await turns();
     context.mock.timers.tick(1500);
   }
-  assert.deepEqual(await found, { status: 503, data: null });
+  assert.deepEqual(await found, { status: 503, data: null, date: NaN });
   assert.equal(asked.length, 6);
 });
 

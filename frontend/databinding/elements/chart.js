@@ -13,6 +13,9 @@ const HEIGHT = 40;
 /** Points that are asked for of the past. */
 const PAST = 200;
 
+/** ms by which the server's clock is behind ours, as far as its answers tell. */
+let skew = 0;
+
 /**
  * One number of one row over the last seconds: its tail, live, as a small drawing, with its value.
  *
@@ -115,16 +118,31 @@ export class LiveChart extends LiveElement {
     const address = this.getAttribute("history");
     if (!address) return;
     const url = new URL(address, document.baseURI);
-    url.searchParams.set("from", String((Date.now() - this.#span) / 1000));
     url.searchParams.set("points", String(PAST));
+    const asked = Date.now();
     try {
-      const { data } = await getJson(url);
+      let { data, date } = await this.#since(asked - skew - this.#span, url);
+      // An answer tells the server's time to the second, and was on its way for some time.
+      const [least, most] = [asked - date - 1000, Date.now() - date];
+      if (skew < least || skew > most) {
+        skew = (least + most) / 2;
+        ({ data } = await this.#since(Date.now() - skew - this.#span, url));
+      }
       if (data === null) return;
-      tail.fill(pointsOf(data));
+      tail.fill(pointsOf(data, skew));
       this.update();
     } catch (error) {
       console.warn(`The history at ${url.pathname} can't be had: ${error}`); // The tail goes on by itself.
     }
+  }
+
+  /**
+   * @param {number} begin  By the server's clock.
+   * @param {URL} url
+   */
+  #since(begin, url) {
+    url.searchParams.set("from", String(begin / 1000));
+    return getJson(url);
   }
 
   /** @param {import("./look.js").Look} look */
