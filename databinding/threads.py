@@ -54,9 +54,11 @@ class Together(Generic[Q, T]):
     be one asker's, and not the others'.
     """
 
-    #: Calls that may be on their way at once, of one event loop: while one of them waits for
-    #: something that takes long, others who come are answered.
+    #: Calls that may be on their way at once, of one event loop.
     CALLS = 2
+    #: Seconds after which others wait no longer for a call, but have another one made. Until then
+    #: they do, since few large calls cost less than many small ones.
+    LONG = 0.1
     #: Questions of one call.
     MOST = 500
 
@@ -68,22 +70,37 @@ class Together(Generic[Q, T]):
         loop = asyncio.get_running_loop()
         line = self._lines.get(loop)
         if line is None:
-            line = self._lines[loop] = _Line([], set())
+            line = self._lines[loop] = _Line()
         answer: asyncio.Future[T] = loop.create_future()
         line.waiting.append((question, answer))
-        if len(line.calls) < self.CALLS:
-            # Not at once: others may be about to ask, too.
-            line.calls.add(loop.create_task(self._work(line), context=Context()))
+        self._begin(line)
         return await answer
 
-    async def _work(self, line: _Line) -> None:
+    def _begin(self, line: _Line) -> None:
+        """Make a call, if it is time to."""
+        if line.waiting and line.awaited is None and len(line.calls) < self.CALLS:
+            # Not at once: others may be about to ask, too.
+            loop = asyncio.get_running_loop()
+            line.awaited = loop.create_task(self._call(line), context=Context())
+            line.calls.add(line.awaited)
+
+    async def _call(self, line: _Line) -> None:
+        call = asyncio.current_task()
+        asked, line.waiting[:] = line.waiting[: self.MOST], line.waiting[self.MOST :]
+        long = asyncio.get_running_loop().call_later(self.LONG, self._go_on, line, call)
         try:
-            while line.waiting:
-                asked, line.waiting[:] = line.waiting[: self.MOST], line.waiting[self.MOST :]
-                await self._ask(asked)
+            await self._ask(asked)
         finally:
             # Not when the loop gets round to it: who asks before that would find nobody at it.
-            line.calls.discard(asyncio.current_task())
+            long.cancel()
+            line.calls.discard(call)
+            line.leave(call)
+        self._begin(line)
+
+    def _go_on(self, line: _Line, call: asyncio.Task[None] | None) -> None:
+        """Without waiting for this call any longer."""
+        line.leave(call)
+        self._begin(line)
 
     async def _ask(self, asked: Sequence[tuple[Q, asyncio.Future[T]]]) -> None:
         try:
@@ -97,11 +114,19 @@ class Together(Generic[Q, T]):
                     answer.set_exception(error)
 
 
-class _Line(NamedTuple):
+class _Line:
     """Who waits in one event loop, and the calls that are on their way there."""
 
-    waiting: list[tuple[Any, asyncio.Future[Any]]]
-    calls: set[asyncio.Task[None] | None]
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Any, asyncio.Future[Any]]] = []
+        self.calls: set[asyncio.Task[None] | None] = set()
+        #: The call after which those who wait are asked for.
+        self.awaited: asyncio.Task[None] | None = None
+
+    def leave(self, call: asyncio.Task[None] | None) -> None:
+        """Wait no longer for this call."""
+        if self.awaited is call:
+            self.awaited = None
 
 
 def _call(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -154,20 +154,46 @@ async def test_a_call_that_fails_is_who_asked():
     assert await gathered(together, ["good", "fine"]) == ["good", "fine"]
 
 
-async def test_who_asks_as_all_calls_end_is_answered(monkeypatch):
-    """A question that comes in the moment in which those on their way end isn't left lying."""
-    loop = asyncio.get_running_loop()
+@pytest.fixture
+def gates(monkeypatch):
+    """The calls that are on their way, each a future to be set when it is to come back."""
     gates = []
 
     def in_database(answer):
         async def asked(questions):
-            gates.append(loop.create_future())
+            gates.append(asyncio.get_running_loop().create_future())
             await gates[-1]
             return answer(questions)
 
         return asked
 
     monkeypatch.setattr(threads, "in_database", in_database)
+    return gates
+
+
+async def test_who_asks_meanwhile_waits_for_a_call_that_is_quick(gates, monkeypatch):
+    """Until a call takes long nobody makes another beside it; then all who wait make one."""
+    monkeypatch.setattr(Together, "LONG", 3600)
+    calls = []
+
+    def answer(asked):
+        calls.append(list(asked))
+        return asked
+
+    together = Together(answer)
+    first = asyncio.create_task(together(0))
+    await eventually(lambda: gates)
+    others = [asyncio.create_task(together(number)) for number in (1, 2)]
+    await asyncio.sleep(0)  # They ask.
+    gates[0].set_result(None)
+    await eventually(lambda: len(gates) == 2)
+    gates[1].set_result(None)
+    assert await asyncio.gather(first, *others) == [0, 1, 2]
+    assert calls == [[0], [1, 2]]
+
+
+async def test_who_asks_as_all_calls_end_is_answered(gates):
+    """A question that comes in the moment in which those on their way end isn't left lying."""
     together = Together(list)
     asked = []
     for number in range(Together.CALLS):
@@ -180,6 +206,21 @@ async def test_who_asks_as_all_calls_end_is_answered(monkeypatch):
     await eventually(lambda: len(gates) > Together.CALLS)
     gates[-1].set_result(None)
     assert await last == "last"
+
+
+async def test_a_call_that_is_cancelled_leaves_the_next_one_free(gates):
+    """Who asks after the call on its way was cancelled is answered."""
+    together = Together(list)
+    lost = asyncio.create_task(together("lost"))
+    await eventually(lambda: gates)
+    (call,) = together._lines[asyncio.get_running_loop()].calls
+    call.cancel()
+    await asyncio.wait([call])
+    last = asyncio.create_task(together("last"))
+    await eventually(lambda: len(gates) == 2)
+    gates[1].set_result(None)
+    assert await last == "last"
+    lost.cancel()
 
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, StopIteration])
