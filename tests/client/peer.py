@@ -110,6 +110,10 @@ class Peer:
         #: Handshakes that came.
         self.handshakes = 0
 
+    @property
+    def url(self):
+        return f"ws://127.0.0.1:{self.port}/stream/"
+
     async def __aenter__(self):
         self._server = await serve(
             self._serve,
@@ -122,7 +126,6 @@ class Peer:
             close_timeout=1,
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}/stream/"
         return self
 
     async def __aexit__(self, *exception):

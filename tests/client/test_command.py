@@ -303,18 +303,17 @@ async def test_values_are_json_where_they_are(text, value):
         assert (status, line) == (0, {"status": 200, "pk": None, "data": None})
 
 
-async def test_set_tells_unsent_from_unknown():
+async def test_set_tells_unsent_from_unknown(away):
     """Without a server nothing was sent; one that goes before its reply leaves it open."""
     async with Peer() as peer:
-        url = peer.url
-        setting = asyncio.create_task(run("set", url, "intval", "1", "value=1"))
+        setting = asyncio.create_task(run("set", peer.url, "intval", "1", "value=1"))
         page = await peer.visitor()
         assert (await page.asked("update"))["pk"] == 1
         await page.abort()
         status, printed, said = await setting
         assert (status, printed) == (4, [])
         assert "unknown whether it was applied" in said
-    status, printed, said = await run("set", url, "intval", "1", "value=1")
+    status, printed, said = await run("set", away.url, "intval", "1", "value=1")
     assert (status, printed) == (3, [])
     assert said.endswith("Not connected; nothing was sent.\n")
 

@@ -248,16 +248,14 @@ async def test_what_comes_after_a_refused_resume_is_compared_with_what_was_held(
         assert [(event.action, event.pk) for event in change] == [("delete", 1), ("create", 3)]
 
 
-async def test_a_server_that_is_not_there_yet_is_waited_for():
+async def test_a_server_that_is_not_there_yet_is_waited_for(away):
     """Entering doesn't need a server; the stream begins when one comes."""
-    async with Peer() as peer:
-        url, port = peer.url, peer.port
-    async with connect(url, options=quick()) as live:
+    async with connect(away.url, options=quick()) as live:
         ints = live.stream("intval")
         await eventually(lambda: live.status.reason is not None)
         assert live.state == "connecting"
         assert live.status.retry_at is not None
-        async with Peer(port=port) as peer:
+        async with away as peer:
             page = await peer.visitor()
             await page.subscribed()
             await page.snapshot({1: A}, "c1")
@@ -286,11 +284,13 @@ async def test_a_ping_that_was_not_answered_makes_no_later_round_trip_longer():
         page.answers_pings = False
         leaving = asyncio.create_task(page.left())
         await eventually(lambda: page.pings == 1)
+        first = time.monotonic()
         await page.send("other", {"action": "news"})
         await eventually(lambda: page.pings == 2)
+        since_the_first = time.monotonic() - first
         await page.send_text("pong!")
         await eventually(lambda: live.latency is not None)
-        assert live.latency < 1
+        assert live.latency < since_the_first
         await live.close()
         assert await leaving == 1000
 
@@ -632,29 +632,25 @@ async def test_a_request_waits_for_a_connection_behind_the_subscriptions():
         assert (await asking).pk == 7
 
 
-async def test_a_request_without_a_connection_fails_unsent():
+async def test_a_request_without_a_connection_fails_unsent(away):
     """After `send_timeout` it is given up, and not sent later either."""
-    async with Peer() as peer:
-        url, port = peer.url, peer.port
-    async with connect(url, options=quick(send_timeout=0.5)) as live:
+    async with connect(away.url, options=quick(send_timeout=0.5)) as live:
         with pytest.raises(NotSentError, match="nothing was sent"):
             await live.request("intval", "create", {"data": A})
-        async with Peer(port=port) as peer:
+        async with away as peer:
             page = await peer.visitor()
             asking = asyncio.create_task(live.request("intval", "list"))
             await page.reply(await page.asked("list"))
             await asking
 
 
-async def test_a_request_that_nobody_awaits_any_more_is_not_sent():
+async def test_a_request_that_nobody_awaits_any_more_is_not_sent(away):
     """What is cancelled before there is a connection stays unsent."""
-    async with Peer() as peer:
-        url, port = peer.url, peer.port
-    async with connect(url, options=quick()) as live:
+    async with connect(away.url, options=quick()) as live:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(live.request("intval", "create", {"data": A}), 0.01)
         asking = asyncio.create_task(live.request("intval", "list"))
-        async with Peer(port=port) as peer:
+        async with away as peer:
             page = await peer.visitor()
             await page.reply(await page.asked("list"), data=[])
             await asking
@@ -749,7 +745,7 @@ async def test_a_create_that_lost_its_answer_is_sent_again_with_its_key():
         assert (await creating).pk == 7
 
 
-async def test_a_create_is_given_up_as_unknown():
+async def test_a_create_is_given_up_as_unknown(away):
     """Without any answer its outcome is unknown, also where there is no connection any more."""
     async with Peer() as peer, connect(peer.url, options=quick(reply_timeout=0.3)) as live:
         creating = asyncio.create_task(live.stream("intval").create(A, idempotency_key="k"))
@@ -759,6 +755,6 @@ async def test_a_create_is_given_up_as_unknown():
         await page.close(4401)
         with pytest.raises(UnknownOutcomeError):
             await creating
-    async with connect(peer.url, options=quick(send_timeout=0.05)) as live:
+    async with connect(away.url, options=quick(send_timeout=0.05)) as live:
         with pytest.raises(NotSentError):
             await live.stream("intval").create(A)

@@ -240,7 +240,9 @@ async def test_a_token_says_who_the_program_is(kind, start_server):
     """With a token a program may do what its user may; a wrong one is refused for good."""
     ana = await User.objects.acreate(username="ana", is_superuser=True, is_staff=True)
     token = await Token.objects.acreate(user=ana)
-    server = await asyncio.to_thread(start_server, kind)
+    # What it is told of its token is a request's answer, not the end of its connection.
+    settings = {"settings": "tests.faults.settings", "DATABINDING": '{"RIGHTS_INTERVAL": 3600}'}
+    server = await asyncio.to_thread(start_server, kind, **settings)
     async with connect(stream_of(server), token=token.key) as live:
         assert await live.whoami() == {"authenticated": True, "user": "ana"}
         reply = await live.stream("intval").create({"name": "pump", "value": 1})
