@@ -5,6 +5,7 @@ from django.test import override_settings
 
 from databinding import capture, triggers
 from databinding.binding import registry
+from databinding.conf import DEFAULTS
 from databinding.relay import stop_relays
 from tests.postgresql import PostgreSQL
 
@@ -34,6 +35,13 @@ def registry_as_it_was():
     yield
     registry[:] = before
     capture.watched_by.cache_clear()
+
+
+@pytest.fixture
+def nobody_looks(monkeypatch):
+    """Rights that end are seen by who asks: no look comes before that and closes the connection,
+    unless a test sets RIGHTS_INTERVAL itself."""
+    monkeypatch.setitem(DEFAULTS, "RIGHTS_INTERVAL", 3600)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.databinding.users import log_in, user_named
 from tests.writing.bindings import Everybody, HallBinding
 from tests.writing.models import Hall
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_looks")]
 
 Halls = named({"hall": HallBinding}, ["halls"])
 

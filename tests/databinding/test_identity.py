@@ -23,7 +23,7 @@ from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.models import Named
 from tests.talk.bindings import Demultiplexer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_looks")]
 
 
 @pytest.fixture

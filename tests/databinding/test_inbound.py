@@ -32,7 +32,7 @@ from tests.shapes.models import Child, Message, Named, Room, Tag
 from tests.talk.bindings import Demultiplexer, IntegerValueBinding
 from tests.talk.models import IntegerValue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_looks")]
 
 
 @in_database
