@@ -121,7 +121,8 @@ async def test_a_server_tells_of_itself(start_server, kind):
             assert found["databinding_frames_sent_total",] == 2
             assert found["databinding_snapshots_total",] == 1
             await eventually(lambda: scraped()["databinding_doorbell_up",] == 1)
-            assert found["databinding_database_up", "default"] == 1
+            # Asked for the first time a busy machine takes longer to tell than anybody waits.
+            await eventually(lambda: scraped()["databinding_database_up", "default"] == 1)
         await eventually(lambda: scraped()["databinding_connections",] == 0)
 
 
@@ -181,7 +182,7 @@ async def test_the_relay(database):
         await client.until("intval", {row.pk: {"name": row.name, "value": 0} for row in rows})
         await eventually(lambda: keys() == 3)
         await eventually(lambda: delays() >= 1)
-        assert passes() >= 2
+        await eventually(lambda: passes() >= 2)
         assert refreshes() == 0
         with override_settings(DATABINDING={"KEY_LIMIT": 2}):
             await in_database(IntegerValue.objects.update)(value=1)

@@ -26,6 +26,8 @@ def nothing_known(monkeypatch):
     inspection._questions.clear()
     inspection._migrated.clear()
     monkeypatch.setattr(inspection, "FRESH", 0)
+    # A busy machine may take longer; tests of databases that hang have their own.
+    monkeypatch.setattr(inspection, "PATIENCE", PATIENCE)
 
 
 def status(*arguments):
