@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 from channels.db import database_sync_to_async as in_database
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from databinding import crowd
+from databinding import crowd, session
 from databinding.limits import UNIT, Tenancy, TokenBucket, cost
 from tests.databinding.clients import PATIENCE, Client, eventually, named
 from tests.databinding.events import Response
@@ -162,8 +163,10 @@ async def test_heartbeats_count_too():
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_who_pauses_is_served_again():
+async def test_who_pauses_is_served_again(monkeypatch):
     """After `retry_after` seconds a frame is worked on; what was refused was not."""
+    now = 1_000.0
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now))
     with override_settings(DATABINDING={"FRAME_RATE": 2, "FRAME_BURST": 3}):
         async with Client(Demultiplexer) as client:
             for number in range(4):
@@ -171,7 +174,7 @@ async def test_who_pauses_is_served_again():
             replies = [(await client.receive())["payload"] for _ in range(4)]
             (refused,) = [reply for reply in replies if reply["response_status"] == 429]
             assert (refused["request_id"], refused["action"]) == (3, "create")
-            await asyncio.sleep(refused["retry_after"])
+            now += refused["retry_after"]
             assert (await client.ask("intval", "list"))["response_status"] == 200
     assert await IntegerValue.objects.acount() == 3
 
@@ -213,18 +216,20 @@ async def test_an_ack_opens_a_window_also_of_one_who_is_too_fast():
 @pytest.mark.django_db(transaction=True)
 async def test_frames_that_wait_for_another_consumer():
     """Of frames that a carried consumer hasn't taken only MAX_REQUESTS wait; one more is 429."""
-    go_on = asyncio.Event()
+    taken, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Parrot):
         async def receive_json(self, content, **kwargs):
+            taken.set()
             await go_on.wait()
             await super().receive_json(content, **kwargs)
 
     with override_settings(DATABINDING={"MAX_REQUESTS": 2}):
         async with Client(named({"slow": Slow}, [])) as client:
-            for number in range(3):  # One is being worked on.
+            for number in range(3):
                 await client.send("slow", "say", number=number)
-                assert await client.nothing_comes()
+                await taken.wait()  # One is being worked on.
+            assert await client.nothing_comes()
             await client.send("slow", "say", number=3)
             assert (await client.receive())["payload"]["response_status"] == 429
             go_on.set()
