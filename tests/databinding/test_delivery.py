@@ -18,7 +18,7 @@ from databinding.hub import Hub, running_hub
 from databinding.relay import relay_for
 from databinding.subscription import Subscription
 from databinding.tally import HubTally
-from tests.databinding.clients import Client, Socket, eventually, named
+from tests.databinding.clients import PATIENCE, Client, Socket, eventually, named
 from tests.shapes.bindings import NamedBinding
 from tests.shapes.models import Named
 from tests.talk.bindings import Demultiplexer, IntegerValueBinding
@@ -145,7 +145,7 @@ async def test_half_of_a_change_is_never_told(monkeypatch):
     def slowly(self, key, *args):
         put(self, key, *args)
         loop.call_soon_threadsafe(entered.set)
-        go.wait(10)
+        assert go.wait(PATIENCE)
 
     async with Client(Demultiplexer) as client:
         await client.ask("intval", "subscribe", window=1)

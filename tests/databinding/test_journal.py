@@ -174,16 +174,16 @@ class TestJournal:
         append(journal, "1")
         old = append(journal, "2")
         assert journal.prune(100) == 0
-        age(99)
+        age(50)
         append(journal, "3")
         young = append(journal, "4")
         assert journal.prune(100) == 0
-        age(1)
+        age(50)
         assert journal.prune(100) == 1
         assert not honours(journal, start)
         assert honours(journal, old)
         assert keys_since(journal, old) == {"m": {"3", "4"}}
-        age(99)
+        age(50)
         assert journal.prune(100) == 2
         assert not honours(journal, old)
         assert honours(journal, young)

@@ -53,9 +53,7 @@ def test_it_goes_on_where_it_ended():
     mark = SummarisedUntil.objects.get(width=MINUTE).time.timestamp()
     # Committed after its minute was summarised.
     kept(row, [(mark - 90, 7)])
-    SummarisedUntil.objects.filter(width=MINUTE).update(
-        time=timezone.now() - timedelta(seconds=time.time() - mark + MINUTE)
-    )
+    SummarisedUntil.objects.filter(width=MINUTE).update(time=at(mark - MINUTE))
     keep_up()
     assert summaries(row, MINUTE)[-1][1:] == (1, 7, 1)
 
