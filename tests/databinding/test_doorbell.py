@@ -26,6 +26,17 @@ BACKENDS = {
 NO_POLL = {"POLL_BUSY": 3600, "POLL_REST": 3600, "POLL_POSTGRESQL": 3600}
 
 
+#: Seconds after which a layer is away, where a busy machine isn't to be taken for that.
+PATIENT = PATIENCE / 6
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A carrier that doesn't give up Redis because the machine has no time for it."""
+    for limit in ("TIMEOUT", "FLUSH"):
+        monkeypatch.setattr(channel_layer.Carrier, limit, PATIENT)
+
+
 @pytest.fixture
 def redis():
     with Redis() as redis:
@@ -60,11 +71,13 @@ def listen(heard):
     heard.clear()
 
 
-def elsewhere(layers, code):
-    """Another process, configured alike, runs this and ends."""
+def elsewhere(layers, code, patience=PATIENT):
+    """Another process, configured alike and as patient, runs this and ends."""
     return (
         f"from django.conf import settings; settings.CHANNEL_LAYERS = {layers!r}\n"
-        f"from databinding import doorbell\n{code}"
+        "from databinding import doorbell\n"
+        "from databinding.doorbell.channel_layer import Carrier\n"
+        f"Carrier.TIMEOUT = Carrier.FLUSH = {patience}\n{code}"
     )
 
 
@@ -127,14 +140,17 @@ def test_redis_away(database, redis, layers, heard, caplog):
     assert said[-1].endswith("is back.")
 
 
-def test_redis_paused(database, redis, layers, heard):
+def test_redis_paused(database, redis, layers, heard, monkeypatch):
     """A Redis that doesn't answer holds nobody up: rings wait for it together."""
     listen(heard)
     carrier = channel_layer.carrier()
     redis.pause()
-    wait_until(lambda: not carrier.up)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(channel_layer.Carrier, "TIMEOUT", 0.5)
+        wait_until(lambda: not carrier.up)
     before = carrier.rung
-    with command(database, "shell", "--command", elsewhere(layers, RING)) as process:
+    ring = elsewhere(layers, RING, patience=0.5)
+    with command(database, "shell", "--command", ring) as process:
         for _ in range(1000):
             doorbell.ring("default")
         # Not answered, it ends all the same.
