@@ -12,8 +12,10 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import ExitStack
+from multiprocessing import util
 
 #: Modules that take long, and have no need of Django's settings.
 MODULES = [
@@ -38,6 +40,7 @@ MODULES = [
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(MODULES)
+making = threading.Lock()
 
 
 def popen(command, **options):
@@ -47,15 +50,27 @@ def popen(command, **options):
     return subprocess.Popen(command, **options)
 
 
+def make(target, *arguments):
+    """Start a process; return it."""
+    process = context.Process(target=target, args=arguments, daemon=True)
+    # The path of a unix socket may have some hundred letters, and multiprocessing has one in the
+    # folder that it makes, and remembers, the first time that it is asked.
+    with making:
+        before, tempfile.tempdir = tempfile.tempdir, "/tmp"
+        try:
+            util.get_temp_dir()
+        finally:
+            tempfile.tempdir = before
+    process.start()
+    return process
+
+
 class Forked:
     """What servers need of `subprocess.Popen`."""
 
     def __init__(self, arguments, *, cwd, env, stdout, **as_always):
         assert as_always == {"stderr": subprocess.STDOUT, "start_new_session": True}
-        self._process = context.Process(
-            target=run, args=(arguments, str(cwd), dict(env), stdout.name), daemon=True
-        )
-        self._process.start()
+        self._process = make(run, arguments, str(cwd), dict(env), stdout.name)
         self.pid = self._process.pid
 
     def poll(self):
@@ -77,10 +92,7 @@ async def spawn(*command, stdin, stdout, stderr, env):
     assert (stdin, stdout, stderr) == (subprocess.PIPE, subprocess.PIPE, None)
     # What a process reads, and whither it writes: its end of each, and ours.
     (its_input, ours), (theirs, its_output) = context.Pipe(False), context.Pipe(False)
-    process = context.Process(
-        target=talk, args=(command[2:], os.getcwd(), dict(env), its_input, its_output), daemon=True
-    )
-    process.start()
+    process = make(talk, command[2:], os.getcwd(), dict(env), its_input, its_output)
     its_input.close()
     its_output.close()
     loop = asyncio.get_running_loop()
