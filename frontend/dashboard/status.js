@@ -128,7 +128,7 @@ export class Status {
     if (now === this.#spoken) return;
     this.#timer = window.setTimeout(() => {
       // That a page comes up live is what everybody expects.
-      if (now !== "live" || this.#spoken !== "connecting") announce(word);
+      if (now !== "live" || this.#spoken !== "connecting") announce(word, "connection");
       this.#spoken = now;
     }, ANNOUNCE_AFTER);
   }
