@@ -39,6 +39,8 @@ export class Mover {
     element.addEventListener("keydown", (event) => this.#keyed(event));
     // Elsewhere; another grip is where it is to go.
     element.addEventListener("focusout", ({ relatedTarget }) => relatedTarget instanceof Element && !relatedTarget.closest(".grip") && this.#keep());
+    // Before, a grip would do nothing: now they are shown.
+    element.classList.add("movable");
   }
 
   /** @param {Event} event  @returns {Tile | undefined} whose grip it is */
