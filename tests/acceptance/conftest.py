@@ -70,6 +70,7 @@ async def open_page(browser):
     async def open_page(url, user=None, prepare=None, amiss=(), **options):
         context = await browser.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE * 1000)
         if user is not None:
             await context.add_cookies([await session_cookie(user, url)])
         page = await context.new_page()

@@ -4,6 +4,10 @@ page = await open_page(server.url)
 await shows(page, {"pump": 1})          # waits until the tiles are these, no more and no less
 await edit(page, "pump", "2")           # types it over the number, Enter
 await standing(page, "live")            # waits for the connection to be in this state
+await listen(page)                      # from now on it remembers what screen readers are told
+await hears(page, "pump saved: 2.")     # waits until they were told this, however short it stood
+await watch(page, MARKED)               # from now on it remembers what this function returns
+await saw(page)                         # waits until it returned anything, and returns it
 """
 
 import asyncio
@@ -60,6 +64,49 @@ async def standing(page, *words):
     return await page.evaluate("document.body.dataset.standing")
 
 
+async def listen(page):
+    """Have the page remember what screen readers are told: the next words take its place."""
+    await page.evaluate(
+        """() => {
+          const region = document.querySelector("#announcer");
+          window.heard = region.textContent;
+          new MutationObserver(() => (window.heard += `${region.textContent}\\n`))
+            .observe(region, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+
+
+async def hears(page, text):
+    """Wait until they were told this, after what was waited for before."""
+    await page.wait_for_function(
+        """(text) => {
+          const at = window.heard.indexOf(text);
+          if (at !== -1) window.heard = window.heard.slice(at + text.length);
+          return at !== -1;
+        }""",
+        arg=text,
+    )
+
+
+async def watch(page, look, root="document"):
+    """Have the page remember the first that this function returns, but nothing, at any change
+    under that root: what is there for a moment isn't missed, however slow the machine is."""
+    await page.evaluate(
+        f"""() => {{
+          const look = {look};
+          window.seen = look();
+          new MutationObserver(() => (window.seen ||= look()))
+            .observe({root}, {{ attributes: true, childList: true, characterData: true,
+                                subtree: true }});
+        }}"""
+    )
+
+
+async def saw(page):
+    """Wait until it returned something; return that."""
+    return await (await page.wait_for_function("() => window.seen")).json_value()
+
+
 async def until(condition):
     """Wait for what only asking again and again can tell."""
     deadline = time.monotonic() + PATIENCE
@@ -87,6 +134,7 @@ async def open_editor(page, name):
 
 async def tab_to(page, target):
     """Press Tab until the target has the focus, as somebody without a mouse would."""
+    await expect(target).to_be_visible()
     for _ in range(40):
         await page.keyboard.press("Tab")
         if await target.evaluate("(element) => element === document.activeElement"):

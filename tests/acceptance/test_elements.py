@@ -11,6 +11,7 @@ from django.utils import timezone
 from playwright.async_api import expect
 
 from tests.acceptance import axe
+from tests.acceptance.dashboard import saw, watch
 from values.models import IntegerValue, Sample
 
 MINUS = "\N{MINUS SIGN}"
@@ -233,10 +234,14 @@ async def test_a_phone_and_little_motion(open_elements, values):
     """Nothing sticks out on a phone, and a change is a dot where less motion is wanted."""
     page = await open_elements(reduced_motion="reduce", **PHONE)
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shadow = "document.querySelector('live-value').shadowRoot"
+    dot = f"""() => {{
+      const changed = {shadow}.querySelector("[part=value].flash");
+      return changed && getComputedStyle(changed, "::after").content;
+    }}"""
+    await watch(page, dot, shadow)
     await change("fan", value=8)
-    value = page.locator("live-value").first.locator("[part=value]")
-    await expect(value).to_have_class("flash")
-    assert await value.evaluate("(one) => getComputedStyle(one, '::after').content") == '" •"'
+    assert await saw(page) == '" •"'
 
 
 async def test_pages_style_them(open_elements, values):
@@ -251,11 +256,11 @@ async def test_pages_style_them(open_elements, values):
 
 
 async def test_many_changes_are_few_drawings(open_elements, values):
-    """A value that changes a hundred times a second is drawn four times a second at most."""
+    """A value that changes all the time is drawn four times a second at most."""
     page = await open_elements()
     element = await put(page, f'<live-value stream="intval" pk="{values[0].pk}"></live-value>')
     await expect(element).to_have_text("7")
-    drawn = await page.evaluate(
+    drawn, seconds = await page.evaluate(
         """async (pk) => {
           const { shared } = await import("/static/databinding/elements.js");
           const { shadowRoot } = document.querySelector("live-value");
@@ -265,13 +270,14 @@ async def test_many_changes_are_few_drawings(open_elements, values):
           new MutationObserver(() => drawn++).observe(value, observed);
           const stream = shared("/stream/").stream("intval");
           const began = performance.now();
-          for (let n = 0; performance.now() - began < 1000; n++) {
+          const passed = () => (performance.now() - began) / 1000;
+          for (let n = 0; passed() < 1 || drawn < 3; n++) {
             stream.emit("change", { created: [], updated: [{ pk }], deleted: [], reset: false });
             stream.rows.set(pk, { name: "fan", value: n });
             await new Promise((resolve) => setTimeout(resolve, 5));
           }
-          return drawn;
+          return [drawn, passed()];
         }""",
         values[0].pk,
     )
-    assert 2 <= drawn <= 6
+    assert drawn <= 2 + 4 * seconds
