@@ -264,6 +264,7 @@ async def test_the_admins_hand_is_seen_at_once(start_server, open_page, admin_us
     await admin.fill("#id_message", "Oh!")
     await admin.click("[name=_save]")
     await texts(page, "Oh!")
+    await expect(admin.locator(".messagelist")).to_contain_text("was changed successfully")
     await admin.goto(f"{form}delete/")
     await admin.click("#content [type=submit]")
     await texts(page)

@@ -9,7 +9,9 @@ from playwright.async_api import expect
 
 from tests.acceptance.dashboard import (
     edit,
+    hears,
     in_database,
+    listen,
     open_editor,
     shows,
     shows_the_database,
@@ -201,7 +203,9 @@ async def test_a_right_withdrawn_meanwhile_is_told(start_server, open_page, ana,
 
 async def test_a_session_that_has_ended_is_told(start_server, open_page, ana, pump):
     """Who has logged out elsewhere can't write any more, and reads why."""
-    page = await open_page(start_server().url, user=ana)
+    # At each write it is asked who it is; looks between would end the connection before.
+    server = start_server(settings="tests.acceptance.unwatched")
+    page = await open_page(server.url, user=ana)
     await standing(page, "live")
     await Session.objects.all().adelete()
     await edit(page, "pump", "3")
@@ -227,11 +231,11 @@ async def test_what_is_done_without_a_connection_waits_for_it(start_server, open
     server = start_server()
     page = await open_page(server.url, user=ana)
     await away(server, page)
+    await listen(page)
     await edit(page, "pump", "3")
     await expect(tile(page, "pump").locator(".desired")).to_contain_text("→ 3 ◷")
     await expect(tile(page, "pump").locator(".note")).to_contain_text("Waits for the connection.")
-    said = page.locator("#announcer")
-    await expect(said).to_have_text("pump: 1,450 → 3: waits for the connection.")
+    await hears(page, "pump: 1,450 → 3: waits for the connection.")
     await page.get_by_role("button", name="Add").first.click()
     await page.get_by_label("Name").fill("valve")
     await page.get_by_role("textbox", name="Value").fill("8")

@@ -58,9 +58,9 @@ async def test_in_a_browser(open_page, tmp_path, kind):
         create, update, update_again = binding.commands
         await console.say(classic)
         await console.page.wait_for_function("() => stream.readyState === WebSocket.OPEN")
-        for command in (create, update):
+        for command, frame in zip((create, update), frames.splitlines(), strict=True):
             await manage(database, command)
-        await console.shows(frames)
+            await console.shows(frame)
         await console.page.evaluate("stream.close()")
 
         await console.say(subscribed)

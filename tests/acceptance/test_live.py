@@ -51,6 +51,7 @@ async def test_an_edit_in_the_admin_is_seen_in_another_tab(server, open_page, ad
     await admin.fill("#id_value", "1500")
     await admin.click("[name=_save]")
     await shows(page, {"pump": 1500})
+    await expect(admin.locator(".messagelist")).to_contain_text("was changed successfully")
 
     await admin.fill("#id_form-0-value", "-7")
     await admin.click("[name=_save]")

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission, User
 from playwright.async_api import expect
 
 from tests.acceptance import axe
-from tests.acceptance.dashboard import tab_to, until
+from tests.acceptance.dashboard import saw, tab_to, until, watch
 from tests.office.models import Person, Task
 
 LIST = "/admin/office/task/"
@@ -29,6 +29,11 @@ CELLS = """() => [...document.querySelectorAll("#result_list tbody tr")].map((ro
     const shown = control && (control.type === "checkbox" ? control.checked : control.value);
     return [shown ?? cell.innerHTML, cell.className.replace("live-changed", "").trim()];
   }))"""
+
+
+#: Has the page asked for what it shows once it was live, and been answered?
+ASKED = """() => performance.getEntriesByType("resource").some(({ initiatorType, responseEnd }) =>
+  initiatorType === "fetch" && responseEnd > 0)"""
 
 
 @pytest.fixture
@@ -262,6 +267,7 @@ async def test_without_scripts_a_save_asks_too(server, open_page, ana, tasks):
     await page.click("[name=_save]")
     await page.get_by_label("Use yours").check()
     await page.click("[name=_save]")
+    await expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
     assert (await Task.objects.aget(title="paint")).hours == 9
 
 
@@ -357,7 +363,7 @@ async def test_rights_withdrawn_while_a_page_is_open(open_admin, ana, tasks, wit
     form = await open_admin(f"{LIST}{tasks[1].pk}/change/", cy)
     asked = []
     for one in (page, form):
-        await one.wait_for_load_state("networkidle")  # Their first questions are answered.
+        await one.wait_for_function(ASKED)
         one.on("request", lambda request: asked.append(request.url))
     await withdraw(cy)
     for one in (page, form):
@@ -390,16 +396,15 @@ async def test_a_phone_and_little_motion(open_admin, ana, tasks):
     page = await open_admin(
         LIST, ana, viewport={"width": 390, "height": 844}, reduced_motion="reduce"
     )
-    # It is there for a moment: somebody looks all the while.
+    # It is there for a moment.
     dot = """() => {
       const changed = [...document.querySelectorAll("td.live-changed")];
       return changed.length > 0 && changed.map((cell) =>
         [cell.className, getComputedStyle(cell, "::after").content]);
     }"""
-    watching = asyncio.ensure_future(page.wait_for_function(dot))
+    await watch(page, dot)
     await update("paint", notes="soon")
-    seen = await (await watching).json_value()
-    assert seen == [["field-link live-changed", '" •"']]
+    assert await saw(page) == [["field-link live-changed", '" •"']]
     bar = await page.locator(".live-bar").bounding_box()
     assert bar["x"] >= 0
     assert bar["x"] + bar["width"] <= 390

@@ -83,6 +83,7 @@ async def test_the_tutorial_leads_to_a_live_page(start_server, open_page, packag
     await admin.fill("#id_name", "north")
     await admin.click("[name=_save]")
     await expect(page.locator("li")).to_have_text(["north: 0 rpm"])
+    await expect(admin.locator(".messagelist")).to_contain_text("was added successfully")
 
     await asyncio.to_thread(run, update, folder, package)
     await expect(page.locator("li")).to_have_text(["north: 1500 rpm"])
