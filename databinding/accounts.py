@@ -27,7 +27,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from databinding.bearers import is_account
-from databinding.parts import parts
+from databinding.parts import halved, parts
 from databinding.stray import caught
 
 if TYPE_CHECKING:
@@ -175,18 +175,11 @@ def raise_if_away(error: Exception) -> None:
 def users_by_key(keys: Collection[Hashable]) -> Mapping[Any, AbstractBaseUser | Exception]:
     """Users as they are now, by primary key; of whose row can't be read, what reading it raised."""
     found: dict[Any, AbstractBaseUser | Exception] = {}
-    for some in parts(keys):
-        found.update(_halved(some))
-    return found
 
-
-def _halved(keys: list[Hashable]) -> Mapping[Any, AbstractBaseUser | Exception]:
-    """As `databinding.legible` finds rows that can't be read, which take no others with them."""
-    try:
+    def ask(keys: list[Hashable]) -> Mapping[Any, AbstractBaseUser | Exception]:
         return get_user_model()._default_manager.in_bulk(keys)
-    except Exception as error:
-        raise_if_away(error)
-        if len(keys) == 1:
-            return {keys[0]: error}
-    middle = len(keys) // 2
-    return {**_halved(keys[:middle]), **_halved(keys[middle:])}
+
+    for some in parts(keys):
+        for those in halved(some, ask, raise_if_away, lambda key, error: {key: error}):
+            found.update(those)
+    return found

@@ -28,7 +28,16 @@ from databinding.conf import settings
 from databinding.difference import Key
 from databinding.form import form_of, repeats
 from databinding.keyset import Order, Position
-from databinding.legible import UNREADABLE, Unreadable, legible, legible_page, rest_of, row_of
+from databinding.legible import (
+    UNREADABLE,
+    Unreadable,
+    UnreadableBeside,
+    legible,
+    legible_page,
+    rest_of,
+    row_of,
+    unread_with,
+)
 from databinding.locks import gave_up, lock_rows, wait_at_most
 from databinding.refusals import Answer, Changed, refuse
 from databinding.serializers import key_said, serializer_class_for
@@ -109,7 +118,7 @@ class Actions:
             key = self.binding.key(instance)
             self.permit("delete", instance)
             self._expect(instance, expect)
-            self.performer.perform_delete(instance)
+            self._perform_delete(instance)
         return key
 
     def retrieve(self, pk: Any) -> Answer:
@@ -210,6 +219,16 @@ class Actions:
         judged = pk is not None and self.binding.permission_classes
         self.permit(action, self._visible(pk) if judged else None, pk=pk)
 
+    def is_unreadable(self, pk: Any) -> bool:
+        """Is it a row that these groups see, which can't be read?"""
+        try:
+            self._visible(pk)
+        except Unreadable:
+            return True
+        except (Http404, exceptions.ValidationError):
+            pass
+        return False
+
     def seen(self) -> QuerySet[Any]:
         """Rows among which are all that these groups see."""
         seen = self.form.seen_by(self.groups)
@@ -243,6 +262,17 @@ class Actions:
         if instance is None or not self._sees(instance):
             raise Http404
         return instance
+
+    def _perform_delete(self, instance: Model) -> None:
+        """Raises `UnreadableBeside`, too."""
+        try:
+            # Within: the database can be asked why it failed.
+            with transaction.atomic(using=self.binding.alias()):
+                self.performer.perform_delete(instance)
+        except UNREADABLE as error:
+            if gave_up(error) or not unread_with(instance):
+                raise
+            raise UnreadableBeside from error
 
     @contextmanager
     def _as_far_as_read(self, pk: Any, *, lock: bool = False) -> Iterator[Model]:

@@ -24,6 +24,7 @@ from databinding import protocol, throttling
 from databinding.actions import Actions
 from databinding.binding import Binding
 from databinding.difference import Key
+from databinding.legible import UNREADABLE, Unreadable
 from databinding.refusals import Changed, as_api_exception, refuse
 from databinding.serializers import key_said
 from databinding.threads import in_database
@@ -66,7 +67,7 @@ class BindingConsumer(AsyncAPIConsumer):
     #: Set by the demultiplexer.
     door: Outlet
     #: What is being worked on: the action's name and parameters.
-    _asked: tuple[str, dict[str, Any]]
+    _asked: tuple[str, dict[str, Any]] = ("", {})
 
     @dcrf_action()
     async def create(
@@ -193,6 +194,7 @@ class BindingConsumer(AsyncAPIConsumer):
 
     async def handle_exception(self, exc: Exception, action: str | None, request_id: Any) -> None:
         """Every exception is an answer: it never disturbs another request, stream or client."""
+        exc = await self.explained(exc, action)
         error = as_api_exception(exc)
         if error is None:
             # Any text may be named as an action, but only ours stand in the log.
@@ -206,6 +208,21 @@ class BindingConsumer(AsyncAPIConsumer):
         await self.reply(
             action, data, errors, status, request_id=request_id, pk=pk, retry_after=wait
         )
+
+    async def explained(self, exc: Exception, action: str | None) -> Exception:
+        """What a custom action has met: `Unreadable`, if its row can't be read."""
+        asked, said = self._asked
+        pk = said.get("pk")
+        if not isinstance(exc, UNREADABLE) or action in FIVE or action != asked or pk is None:
+            return exc
+
+        def is_unreadable() -> bool:
+            return Actions(self.binding, self.door.user(), self.door.groups, self).is_unreadable(pk)
+
+        try:
+            return Unreadable() if await in_database(is_unreadable)() else exc
+        except Exception:
+            return exc
 
     async def reply(
         self,

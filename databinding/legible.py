@@ -8,15 +8,18 @@ none, so one such row would take the others with it. It is found by halving, log
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from django.db import DataError, OperationalError, connections, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import CASCADE, PROTECT, RESTRICT, Model, QuerySet
+from django.db.models.deletion import get_candidate_relations_to_delete
 
 from databinding.locks import gave_up
-from databinding.parts import parts
+from databinding.parts import halved, parts
 
 logger = logging.getLogger("databinding")
 
@@ -37,8 +40,16 @@ UNREADABLE: Final = (
 )
 
 
+#: What has Django read rows that refer to one that is to be deleted.
+_READ: Final = (CASCADE, PROTECT, RESTRICT)
+
+
 class Unreadable(Exception):
     """There is such a row, but what it holds can't be read."""
+
+
+class UnreadableBeside(Unreadable):
+    """It can't be deleted, as it would take rows with it that can't be read."""
 
 
 def legible(rows: QuerySet[M], keys: Iterable[Any]) -> list[M]:
@@ -48,7 +59,8 @@ def legible(rows: QuerySet[M], keys: Iterable[Any]) -> list[M]:
     Raises what a database does that is away, or a query that is at fault itself.
     """
     wanted = list(keys)
-    found = {row.pk: row for some in parts(wanted) for row in _halved(rows, some)}
+    read = chain.from_iterable(_halved(rows, some) for some in parts(wanted))
+    found = {row.pk: row for row in chain.from_iterable(read)}
     return [found[key] for key in wanted if key in found]
 
 
@@ -95,23 +107,50 @@ def rest_of(rows: QuerySet[M], key: Any) -> M | None:
         return None
 
 
-def _halved(rows: QuerySet[M], keys: list[Any]) -> list[M]:
-    some = rows.filter(pk__in=keys)
-    try:
-        return _tried(rows, lambda: list(some))
-    except UNREADABLE as error:
-        if gave_up(error):
-            raise
-        if len(keys) == 1:
-            _tried(
-                rows, lambda: list(some.values_list("pk"))
-            )  # Raises, if it isn't the row's fault.
-            fields = ", ".join(_faulty(some)) or "no field by itself"
-            label = rows.model._meta.label
-            logger.warning("%s: row %r can't be read: %s.", label, keys[0], fields, exc_info=error)
-            return []
-    middle = len(keys) // 2
-    return [*_halved(rows, keys[:middle]), *_halved(rows, keys[middle:])]
+def unread_with(instance: Model) -> list[tuple[str, list[Any]]]:
+    """The keys of rows that would go with this one and can't be read, by what they are called."""
+    found: dict[Any, dict[Any, None]] = defaultdict(dict)
+    known = {(type(instance), instance.pk)}
+    going: dict[Any, list[Any]] = {type(instance): [instance]}
+    while going:
+        model, those = going.popitem()
+        relation: Any
+        for relation in get_candidate_relations_to_delete(model._meta):
+            theirs = relation.related_model
+            if relation.on_delete not in _READ:
+                continue
+            for some in parts(those):
+                rows = theirs._base_manager.using(instance._state.db)
+                rows = rows.filter(**{f"{relation.field.name}__in": some})
+                keys = list(rows.values_list("pk", flat=True))
+                read = legible(rows, keys)
+                found[theirs].update(dict.fromkeys(left_out(read, keys)))
+                new = [row for row in read if (theirs, row.pk) not in known]
+                if new and relation.on_delete is CASCADE:
+                    known.update((theirs, row.pk) for row in new)
+                    going.setdefault(theirs, []).extend(new)
+    return [
+        (str(model._meta.verbose_name_plural), list(keys)) for model, keys in found.items() if keys
+    ]
+
+
+def _halved(rows: QuerySet[M], keys: list[Any]) -> Iterator[list[M]]:
+    def ask(keys: list[Any]) -> list[M]:
+        return _tried(rows, lambda: list(rows.filter(pk__in=keys)))
+
+    def bear(error: Exception) -> None:
+        if not isinstance(error, UNREADABLE) or gave_up(error):
+            raise error
+
+    def alone(key: Any, error: Exception) -> list[M]:
+        row = rows.filter(pk=key)
+        _tried(rows, lambda: list(row.values_list("pk")))  # Raises, if it isn't the row's fault.
+        fields = ", ".join(_faulty(row)) or "no field by itself"
+        label = rows.model._meta.label
+        logger.warning("%s: row %r can't be read: %s.", label, key, fields, exc_info=error)
+        return []
+
+    return halved(keys, ask, bear, alone)
 
 
 def _faulty(row: QuerySet[Any]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from rest_framework.settings import api_settings
 
 from databinding import relay
 from databinding.difference import Key
-from databinding.legible import Unreadable
+from databinding.legible import Unreadable, UnreadableBeside
 from databinding.reading import DATABASE_AWAY
 
 
@@ -108,6 +108,8 @@ def _told_of(exc: Exception) -> exceptions.APIException | None:
             return Conflict("Other rows refer to this one.")
         case IntegrityError():
             return Conflict()
+        case UnreadableBeside():
+            return CantBeRead("It would take rows with it that can't be read.")
         case Unreadable():
             return CantBeRead()
         case _ if isinstance(exc, (*DATABASE_AWAY, relay.DatabaseAway)):

@@ -19,8 +19,6 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
-from databinding.legible import left_out, legible
-
 #: What is to be shown, how many of which, what may not be deleted, and what must not be.
 Deleted = tuple[list[str], dict[str, int], set[str], list[str]]
 
@@ -49,23 +47,6 @@ def deleted_objects(objs: Sequence[Model], request: HttpRequest, site: AdminSite
         lacking,
         [_shown(one, site) for one in protected],
     )
-
-
-def unread_with(instance: Model) -> list[tuple[str, list[Any]]]:
-    """The keys of rows that refer to this one and can't be read, by what they are called."""
-    found = []
-    for relation in instance._meta.related_objects:
-        if relation.many_to_many:
-            continue
-        model: Any = relation.related_model
-        rows = model._base_manager.using(instance._state.db).filter(
-            **{relation.field.name: instance}
-        )
-        keys = list(rows.values_list("pk", flat=True))
-        unread = left_out(legible(rows, keys), keys)
-        if unread:
-            found.append((str(model._meta.verbose_name_plural), unread))
-    return found
 
 
 def _collected(collector: Any) -> Iterator[Model]:

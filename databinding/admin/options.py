@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
@@ -39,11 +39,18 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 
 from databinding.admin import checks
-from databinding.admin.deletion import deleted_objects, unread_with
+from databinding.admin.deletion import deleted_objects
 from databinding.admin.listing import Fixed, legible_list
 from databinding.admin.merging import BASE, BaseField, merging, merging_formset
 from databinding.admin.showing import can_be_shown, give_name
-from databinding.legible import UNREADABLE, Unreadable, legible, rest_of, row_of
+from databinding.legible import (
+    UNREADABLE,
+    Unreadable,
+    legible,
+    rest_of,
+    row_of,
+    unread_with,
+)
 from databinding.locks import lock_rows
 
 if TYPE_CHECKING:
@@ -60,8 +67,18 @@ MOST = 2_000
 #: Rows that a message names.
 _MOST_NAMED = 10
 _LEFT_OUT = "These rows hold what can't be read, and are left out here: %s."
-#: While a row is being deleted: it, if it can't be read.
-_deleting: ContextVar[list[Any] | None] = ContextVar("deleting", default=None)
+
+
+class _Partial(NamedTuple):
+    """What a view needs that does with what can be read of its row."""
+
+    #: Who may see the view; asked before anything is put in the place of what can't be read.
+    permitted: Callable[[HttpRequest, Any], bool]
+    #: The row, if not all of it can be read.
+    spoilt: list[Any]
+
+
+_partial: ContextVar[_Partial | None] = ContextVar("partial", default=None)
 
 
 class LiveAdminMixin(_Base):
@@ -178,24 +195,45 @@ class LiveAdminMixin(_Base):
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Also of a row that can't be read, unless somebody asks for what it holds there."""
-        spoilt: list[Any] = []
+        partial = _Partial(self.has_delete_permission, [])
         view = super().delete_view
 
         def delete(*args: Any, **kwargs: Any) -> Any:
             try:
                 return view(*args, **kwargs)
-            except UNREADABLE as error:
-                if spoilt:
-                    raise Unreadable from error
-                if not self._tell_of_unread(*args, **kwargs):
+            except UNREADABLE:
+                if partial.spoilt or not self._tell_of_unread(*args, **kwargs):
                     raise
                 return HttpResponseRedirect(self._list_address())
 
-        before = _deleting.set(spoilt)
+        return self._partly(partial, delete, request, *args, **kwargs)
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """As `delete_view`."""
+        partial = _Partial(self.has_view_or_change_permission, [])
+        return self._partly(partial, super().history_view, request, *args, **kwargs)
+
+    def _partly(
+        self,
+        partial: _Partial,
+        view: Callable[..., Any],
+        request: HttpRequest,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        def seen(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except UNREADABLE as error:
+                if partial.spoilt:
+                    raise Unreadable from error
+                raise
+
+        before = _partial.set(partial)
         try:
-            return self._or_back(delete, request, *args, **kwargs)
+            return self._or_back(seen, request, *args, **kwargs)
         finally:
-            _deleting.reset(before)
+            _partial.reset(before)
 
     def _tell_of_unread(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
@@ -211,7 +249,8 @@ class LiveAdminMixin(_Base):
         return bool(found)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        if _deleting.get():
+        partial = _partial.get()
+        if partial is not None and partial.spoilt:
             return deleted_objects(objs, request, self.admin_site)
         return super().get_deleted_objects(objs, request)
 
@@ -226,9 +265,6 @@ class LiveAdminMixin(_Base):
         text = _("The action broke off: some of these rows hold what can't be read.")
         self.message_user(request, text, messages.ERROR)
         return HttpResponseRedirect(request.get_full_path())
-
-    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return self._or_back(super().history_view, request, *args, **kwargs)
 
     def _or_back(
         self, view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any
@@ -325,21 +361,22 @@ class LiveAdminMixin(_Base):
                 key = self.opts.pk.to_python(object_id)
             found = None if key is None else self._row(request, key)
         alias = router.db_for_write(self.model)
-        if found is not None and _deleting.get() is not None:
+        partial = _partial.get()
+        if found is not None and partial is not None:
             give_name(found)
         if found is None or request.method != "POST" or not connections[alias].in_atomic_block:
             return found
         # Read anew once it is locked: what the form is compared with is what it would overwrite.
         lock_rows(self.model, [found.pk], alias)
-        if _deleting.get():
+        if partial is not None and partial.spoilt:
             return self._row(request, found.pk)
         found = super().get_object(request, object_id, from_field)
-        if found is not None and _deleting.get() is not None:
+        if found is not None and partial is not None:
             give_name(found)
         return found
 
     def _row(self, request: HttpRequest, key: Any) -> Any:
-        """The row with this primary key; to be deleted, what can be read of it.
+        """The row with this primary key; where that does, what can be read of it.
 
         Raises `Unreadable`.
         """
@@ -347,13 +384,13 @@ class LiveAdminMixin(_Base):
         try:
             return row_of(rows, key)
         except Unreadable:
-            spoilt = _deleting.get()
-            rest = None if spoilt is None else rest_of(rows, key)
-            if spoilt is None or rest is None:
+            partial = _partial.get()
+            rest = None if partial is None else rest_of(rows, key)
+            if partial is None or rest is None:
                 raise
-        spoilt.append(rest)
-        # Who may delete it is told what it is called, as far as that can be told.
-        if self.has_delete_permission(request, rest):
+        partial.spoilt.append(rest)
+        # Who may is told what it is called, as far as that can be told.
+        if partial.permitted(request, rest):
             give_name(rest)
         return rest
 

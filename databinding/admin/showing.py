@@ -33,7 +33,7 @@ def can_be_shown(instance: Model, names: Iterable[Any]) -> bool:
 
 
 def give_name(instance: Model) -> None:
-    """Have `str` say of a row that is to be deleted what can be said of it."""
+    """Have `str` say of a row, which isn't to be saved, what can be said of it."""
     if _is_named(instance):
         return
     for field in instance._meta.concrete_fields:

@@ -55,7 +55,7 @@ class _Answering(BindingConsumer):
             self.answer = (errors or data, status)
 
     async def handle_exception(self, exc: Exception, action: str | None, request_id: Any) -> None:
-        raise exc
+        raise await self.explained(exc, action)
 
 
 def answering(consumer_class: type[BindingConsumer]) -> type[BindingConsumer]:

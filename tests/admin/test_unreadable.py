@@ -4,7 +4,7 @@ import html
 import re
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
@@ -111,6 +111,35 @@ def test_an_action_on_all_rows(browser, spoilt):
     page = browser.post(LIST, chosen, follow=True)
     assert "The action broke off: some of these rows hold what can't be read." in messages(page)
     assert Task.objects.count() == 2
+
+
+def test_its_history_is_shown(browser, spoilt):
+    """What was done with it, and by whom, doesn't hang on what it holds."""
+    admin = User.objects.get(username="admin")
+    LogEntry.objects.log_actions(admin.pk, [spoilt], CHANGE, "Bought paint.", single_object=True)
+    page = browser.get(f"{LIST}{spoilt.pk}/history/")
+    assert page.status_code == 200
+    assert "Change history: sand" in page.content.decode()
+    assert "Bought paint." in page.content.decode()
+
+
+def test_who_may_see_its_history_is_asked_of_what_can_be_read(browser, spoilt, monkeypatch):
+    """Where that looks at what can't be read it isn't granted: back to the list, which says why."""
+    monkeypatch.setattr(
+        TaskAdmin, "has_view_permission", lambda self, request, obj=None: not obj or not obj.due
+    )
+    page = browser.get(f"{LIST}{spoilt.pk}/history/", follow=True)
+    assert "The database holds something in this row that can't be read." in messages(page)
+
+
+@pytest.mark.sqlite
+def test_the_history_of_one_whose_name_is_a_blob(browser, task):
+    """It is called after what of it is text."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE office_task SET title = x'73616eff' WHERE id = %s", [task.pk])
+    page = browser.get(f"{LIST}{task.pk}/history/")
+    assert page.status_code == 200
+    assert "Change history: san\ufffd" in page.content.decode()
 
 
 @pytest.mark.sqlite

@@ -4,17 +4,22 @@ from datetime import date
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
-from rest_framework.permissions import BasePermission
+from djangochannelsrestframework.decorators import action
+from rest_framework.permissions import AllowAny, BasePermission
 
-from databinding.legible import Unreadable, legible, row_of
+from databinding.legible import Unreadable, legible, row_of, unread_with
 from databinding.rest import rest_urls
+from databinding.websockets import WebsocketBinding
 from tests.databinding.clients import Client, named
 from tests.shapes.bindings import Demultiplexer as Shapes
 from tests.shapes.bindings import PaperBinding
-from tests.shapes.models import Paper
+from tests.shapes.models import Paper, Room
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -174,8 +179,9 @@ def test_group_names_is_asked_of_what_can_be_read(client, papers, settings):
 
 
 def serve(settings, binding, groups):
-    """Of this binding, for these groups, below own/."""
-    urls = [path("own/", include(rest_urls(named({"paper": binding.consumer}, groups))))]
+    """Of this binding, or consumer, for these groups, below own/."""
+    carried = getattr(binding, "consumer", binding)
+    urls = [path("own/", include(rest_urls(named({"paper": carried}, groups))))]
     settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": urls})
 
 
@@ -215,6 +221,92 @@ def test_who_may_not_see_it_is_not_told_that_it_is_there(client, papers, setting
     for paper in papers[:2]:
         assert client.get(f"/own/paper/{paper.pk}/").status_code == 404
         assert client.delete(f"/own/paper/{paper.pk}/").status_code == 404
+
+
+class RoomBinding(WebsocketBinding):
+    model = Room
+    stream = "room"
+    fields = ["name"]
+    permission_classes = [AllowAny]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["rooms"]
+
+
+BESIDE = "It would take rows with it that can't be read."
+
+
+async def test_what_would_take_rows_with_it_that_cannot_be_read(async_client, papers, settings):
+    """It stays, by each door, and it is said why."""
+    room = await Room.objects.acreate(name="red")
+    await Paper.objects.aupdate(room=room)
+    await sync_to_async(spoil)(papers[3])
+    serve(settings, RoomBinding, ["rooms"])
+    answer = await async_client.delete(f"/own/paper/{room.pk}/")
+    assert (answer.status_code, answer.json()) == (422, {"detail": BESIDE})
+    async with Client(named({"room": RoomBinding}, ["rooms"])) as client:
+        reply = await client.ask("room", "delete", pk=room.pk)
+        assert (reply["response_status"], reply["errors"]) == (422, [BESIDE])
+        assert await Paper.objects.acount() == 12
+        await Paper.objects.filter(pk=papers[3].pk).aupdate(day=None)
+        reply = await client.ask("room", "delete", pk=room.pk)
+        assert reply["response_status"] == 204
+    assert not await Room.objects.aexists()
+
+
+def test_a_deletion_that_fails_otherwise_is_a_fault(client, papers, monkeypatch):
+    """A mistake of the consumer's is nothing that a row holds, whatever others do."""
+    client.raise_request_exception = False
+    spoil(papers[0])
+    monkeypatch.setattr(PaperBinding.consumer, "perform_delete", lambda self, instance: int("?"))
+    assert client.delete(f"/shapes/1/paper/{papers[1].pk}/").status_code == 500
+
+
+@pytest.mark.sqlite
+def test_what_would_go_is_looked_for_to_the_end():
+    """Also what goes with a row that goes with it."""
+    kind = ContentType.objects.create(app_label="x", model="y")
+    permission = Permission.objects.create(content_type=kind, codename="z", name="z")
+    Group.objects.create(name="a").permissions.add(permission)
+    assert unread_with(kind) == []
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        cursor.execute("UPDATE auth_group_permissions SET group_id = CAST(x'ff' AS TEXT)")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    (row,) = Group.permissions.through.objects.values_list("pk", flat=True)
+    assert unread_with(kind) == [("group-permission relationships", [row])]
+
+
+class PaperConsumer(PaperBinding.consumer):
+    @action()
+    def weigh(self, pk, **kwargs):
+        return {"weight": Paper.objects.get(pk=pk).day.year}, 200
+
+    @action()
+    def weigh_all(self, **kwargs):
+        return {"weight": sum(paper.day.year for paper in Paper.objects.all())}, 200
+
+
+@pytest.mark.parametrize("classes", [[], [AllowAny]])
+async def test_a_custom_action_about_one(papers, settings, monkeypatch, classes):
+    """Where it reads the row that can't be, it is answered as if it were one of the five; a fault
+    about another row is a fault."""
+    said = "The database holds something in this row that can't be read."
+    monkeypatch.setattr(PaperBinding, "permission_classes", classes)
+    serve(settings, PaperConsumer, ["papers"])
+    await sync_to_async(spoil)(papers[0])
+    await Paper.objects.filter(pk=papers[1].pk).aupdate(day=None)
+    browser = AsyncClient(raise_request_exception=False)
+    rows = [f"/own/paper/{papers[at].pk}/weigh/" for at in range(3)]
+    answers = [await browser.post(address) for address in rows]
+    assert [answer.status_code for answer in answers] == [422, 500, 200]
+    assert answers[0].json() == {"detail": said}
+    async with Client(named({"paper": PaperConsumer}, ["papers"])) as client:
+        replies = [await client.ask("paper", "weigh", pk=str(paper.pk)) for paper in papers[:3]]
+        assert [reply["response_status"] for reply in replies] == [422, 500, 200]
+        assert replies[0]["errors"] == [said]
+        assert (await client.ask("paper", "weigh_all"))["response_status"] == 500
 
 
 async def test_a_websocket_is_told_the_same(papers):
