@@ -45,11 +45,16 @@ class SQLiteJournal(Journal):
         connection.ensure_connection()
         mode = connection.transaction_mode
         connection.transaction_mode = "DEFERRED"
+        raw = connection.connection
+        # What a binding's code wrote here would be told of by no change of the version.
+        raw.execute("PRAGMA query_only = ON")
         try:
             with super().snapshot():
                 yield
         finally:
             connection.transaction_mode = mode
+            if connection.connection is raw:
+                raw.execute("PRAGMA query_only = OFF")
 
     def append(self, keys: Sequence[tuple[str, str | None]]) -> None:
         with self.connection.cursor() as cursor:

@@ -10,7 +10,7 @@ import pytest
 from channels.db import database_sync_to_async as in_database
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.test import override_settings
 
@@ -57,6 +57,14 @@ def honours(journal, position):
 def keys_since(journal, position, limit=100):
     with journal.snapshot():
         return journal.keys_since(position, limit)
+
+
+def test_in_a_snapshot_nothing_is_written(journal, alias):
+    """Whatever a binding's code tries: of that nobody would be told. Afterwards it is, as ever."""
+    with pytest.raises(DatabaseError, match=r"read-?only"), journal.snapshot():
+        journals.append(alias, [("m", "1")])
+    journals.append(alias, [("m", "2")])
+    assert [entry.key for entry in JournalEntry.objects.using(alias)] == ["2"]
 
 
 def append(journal, *keys, label="m"):

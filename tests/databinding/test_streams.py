@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 
 import pytest
@@ -489,6 +490,33 @@ async def test_a_row_that_cannot_be_rendered_stays_as_it_was(monkeypatch, caplog
             {broken: {"name": "broken", "value": 0}, fine: {"name": "fine", "value": 13}},
         )
         assert f"row {broken} can't be rendered" in caplog.text
+        await in_database(IntegerValue.objects.update)(value=14)
+        await ends_equal(client)
+
+
+async def test_a_binding_writes_nothing_where_it_is_read(monkeypatch, caplog):
+    """User code that would write a row as it says what is sent of it is a fault of that row's, and
+    no page misses what others write."""
+    from tests.talk.bindings import IntegerValueBinding
+
+    counting, fine = await create("counting", "fine")
+    async with Client(Demultiplexer) as client:
+        await client.subscribe("intval")
+        whole = IntegerValueBinding.serialize_data
+
+        def serialize_data(self, instance):
+            if instance.name == "counting":
+                IntegerValue.objects.filter(pk=instance.pk).update(value=F("value") + 1)
+            return whole(self, instance)
+
+        monkeypatch.setattr(IntegerValueBinding, "serialize_data", serialize_data)
+        await in_database(IntegerValue.objects.update)(value=13)
+        await client.until(
+            "intval",
+            {counting: {"name": "counting", "value": 0}, fine: {"name": "fine", "value": 13}},
+        )
+        assert re.search(f"row {counting} can't be (read|rendered)", caplog.text)
+        monkeypatch.setattr(IntegerValueBinding, "serialize_data", whole)
         await in_database(IntegerValue.objects.update)(value=14)
         await ends_equal(client)
 
