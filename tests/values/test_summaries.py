@@ -99,6 +99,8 @@ def test_nothing_is_forgotten_before_it_is_summarised():
         keep_up(budget=0)
         assert Sample.objects.filter(key=row.pk).count() == 2
         keep_samples()
+        while any(keep_up()):  # A busy machine needs more than one job's time.
+            pass
         assert not Sample.objects.filter(key=row.pk).exists()
     assert summaries(row, HOUR) == [(begin + 40 * HOUR, 2, 2, 1)]
 
