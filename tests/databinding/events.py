@@ -6,6 +6,7 @@ async with Source(server.url, "/stream/intval/events") as source:
 
 import asyncio
 import json
+import socket
 from copy import deepcopy
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ from django.test import AsyncRequestFactory
 from databinding.sse import sse_view
 from databinding.testing.copy import Copy
 from tests.servers import PATIENCE
+
+#: Bytes that one who reads keeps before he has asked for them, as asyncio has it.
+DEFAULT_LIMIT = 2**16
 
 
 class EventStream:
@@ -89,7 +93,7 @@ class EventStream:
 class Source(EventStream):
     """A program that asks a server, over HTTP/1.1 and nothing else."""
 
-    def __init__(self, url, path, headers=None, limit=2**16):
+    def __init__(self, url, path, headers=None, limit=DEFAULT_LIMIT):
         super().__init__()
         self._url = urlsplit(url)
         self._path = path
@@ -97,9 +101,11 @@ class Source(EventStream):
         self._headers = {"Host": self._url.netloc, **(headers or {})}
 
     async def __aenter__(self):
-        self.reader, self.writer = await asyncio.open_connection(
-            self._url.hostname, self._url.port, limit=self._limit
-        )
+        connection = socket.create_connection((self._url.hostname, self._url.port), PATIENCE)
+        if self._limit < DEFAULT_LIMIT:
+            # The system keeps little for it, too, on every machine.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * self._limit)
+        self.reader, self.writer = await asyncio.open_connection(sock=connection, limit=self._limit)
         lines = [f"GET {self._path} HTTP/1.1", *(f"{k}: {v}" for k, v in self._headers.items())]
         self.writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
         head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE)

@@ -19,7 +19,7 @@ from databinding import metrics, triggers
 from databinding.models import JournalEntry, Mark
 from databinding.positions import Position, Snapshot
 from databinding.relay import relay_for
-from tests.databinding.clients import Client, eventually
+from tests.databinding.clients import PATIENCE, Client, eventually
 from tests.databinding.programs import connect, other_program
 from tests.shapes.models import Message, Named, Room
 from tests.talk.bindings import Demultiplexer
@@ -68,12 +68,14 @@ class Reading:
 
 
 class Writer(threading.Thread):
-    """Writes in two transactions at a time that end in any order, a third of them undone."""
+    """Writes in two transactions at a time that end in any order, a third of them undone; in the
+    midst of it, it waits until somebody has read."""
 
-    def __init__(self, name, begin):
+    def __init__(self, name, begin, read):
         super().__init__()
         self.name = name
         self.begin = begin
+        self.read = read
         self.committed = set()
         self.error = None
 
@@ -83,6 +85,8 @@ class Writer(threading.Thread):
             with closing(connect()) as one, closing(connect()) as other:
                 self.begin.wait()
                 for number in range(100):
+                    if number == 50:
+                        assert self.read.wait(PATIENCE)
                     # Both have their transaction ids before either ends; each ends in its turn.
                     for which, writing in enumerate((one, other)):
                         for part in range(chance.randint(1, 3)):
@@ -101,8 +105,8 @@ class Writer(threading.Thread):
 
 def test_every_committed_key_is_seen_once(journal):
     """However late and in whatever order six writers commit, each key is read in one read."""
-    begin = threading.Barrier(7)
-    writers = [Writer(f"w{number}", begin) for number in range(6)]
+    begin, read = threading.Barrier(7), threading.Event()
+    writers = [Writer(f"w{number}", begin, read) for number in range(6)]
     reading = Reading(journal)
     reads = 0
     with closing(connect()) as long:
@@ -112,9 +116,11 @@ def test_every_committed_key_is_seen_once(journal):
         begin.wait()
         while any(writer.is_alive() for writer in writers):
             reads += bool(reading.go_on())
+            if reads:
+                read.set()
         for writer in writers:
             writer.join()
-        reading.go_on()
+        reads += bool(reading.go_on())
         assert [writer.error for writer in writers] == [None] * 6
         assert "long" not in reading.seen
         # Nor does the open transaction make reads grow.
