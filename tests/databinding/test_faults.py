@@ -552,7 +552,9 @@ def test_a_forked_process_has_a_relay_of_its_own(database):
     was asking the database."""
     code = (
         "import os, time, warnings; warnings.simplefilter('ignore')\n"
+        "from databinding import relay as module\n"
         "from databinding.relay import relay_for\n"
+        f"module._FORK_PATIENCE = {PATIENCE}\n"
         f"ask = lambda: relay_for('default').submit(lambda this: 1).result({PATIENCE})\n"
         "ask()\n"
         "relay = relay_for('default')\n"
