@@ -20,6 +20,7 @@ from databinding.metrics import FAMILIES
 from databinding.models import Mark
 from tests.databinding.clients import Client, Socket, eventually
 from tests.redis import Redis
+from tests.servers import PATIENCE
 from tests.talk.bindings import Demultiplexer, IntegerValueBinding
 from tests.talk.models import IntegerValue
 
@@ -27,6 +28,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 TOKEN = "for tests only"
 DATABASE = {"database": "default"}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A database that a busy machine has no time for isn't away."""
+    monkeypatch.setattr(inspection, "PATIENCE", PATIENCE)
 
 
 def value(name, **labels):
