@@ -262,18 +262,17 @@ export class Tile {
     element.classList.toggle("stale", stale);
     const reported = reportedAt(this.about, this.changedAt, this.#events.skew());
     const nothing = this.data.value === null;
-    setText(
-      age,
-      nothing ? `◷ nothing known${this.changedAt ? ` since ${formatClock(since)}` : ""}` : asOf !== null
-        ? `◷ as of ${formatClock(asOf)}`
+    const words = nothing
+      ? [`◷ nothing known${this.changedAt ? ` since ${formatClock(since)}` : ""}`]
+      : asOf !== null
+        ? [`◷ as of ${formatClock(asOf)}`]
         : stale && reported !== null
-          ? `◷ stale: last report ${formatAge(now - reported)}`
+          ? ["◷ stale: ", "last report ", formatAge(now - reported)]
           : !this.changedAt || this.#events.frozen
-            ? `since ${now - since < DAY ? formatClock(since) : formatMoment(since)}`
-            : this.#missed
-              ? "changed while away"
-              : `changed ${formatAge(now - since)}`,
-    );
+            ? [`since ${now - since < DAY ? formatClock(since) : formatMoment(since)}`]
+            : [this.#missed ? "changed while away" : `changed ${formatAge(now - since)}`];
+    // The second is for where there is room for it.
+    [...age.children].forEach((part, at) => setText(part, words[at] ?? ""));
     const title = formatMoment(asOf ?? (stale && reported !== null ? reported : since));
     if (age.title !== title) age.title = title;
   }

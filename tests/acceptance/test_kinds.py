@@ -115,6 +115,27 @@ async def test_a_silent_source_is_seen(start_server, open_page, pump):
     await expect(age).not_to_contain_text("stale")
 
 
+#: Is all of it to be seen?
+WHOLE = "(element) => element.scrollWidth <= element.clientWidth"
+
+
+async def test_a_phone_says_whole_since_when_a_source_is_silent(start_server, open_page, pump):
+    """In a narrow tile and in a row there is no room for more than how long ago that was."""
+    long_ago = timezone.now() - timedelta(minutes=55)
+    await FloatValue.objects.aupdate(expected_interval=1, reported_at=long_ago)
+    server = start_server()
+    viewport = {"width": 360, "height": 844}
+    phone = {"viewport": viewport, "is_mobile": True, "has_touch": True, **ENGLISH}
+    for view in ("", "?view=rows"):
+        page = await open_page(f"{server.url}/{view}", **phone)
+        age = tile(page, "pump.pressure").locator(".age")
+        said = re.compile("^◷ stale: 5[5-9] min ago$")
+        await expect(age).to_have_text(said, use_inner_text=True)
+        assert await age.evaluate(WHOLE)
+        title = page.get_by_role("heading", level=1)
+        assert await title.evaluate(WHOLE)
+
+
 async def test_search_order_and_pins_are_kept(start_server, open_page, admin_user, pump):
     """The address says what is shown, and in which way; pins stay in the browser."""
     server = start_server()
