@@ -21,7 +21,9 @@ test("a format says how", () => {
 
 test("a date is that day in every time zone", () => {
   assert.match(formatValue("2026-11-26", "date"), /26/);
-  assert.match(formatValue("2026-11-26T09:30:00Z", "datetime"), /2026.*:30:00/);
+  const moment = "2026-11-26T09:30:00Z"; // Not every time zone is whole hours away.
+  const minutes = String(new Date(moment).getMinutes()).padStart(2, "0");
+  assert.match(formatValue(moment, "datetime"), new RegExp(`2026.*:${minutes}:00`));
 });
 
 test("Django's texts of decimals are numbers, other texts are not", () => {
