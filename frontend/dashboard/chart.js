@@ -16,24 +16,34 @@ let library = null;
 
 /** @returns {Promise<any>} */
 function load() {
-  library ??= new Promise((resolve, reject) => {
-    // The library has Intl write numbers in the browser's language, whose name Intl may not know: "en-US@posix".
-    try {
-      new Intl.Locale(navigator.language);
-    } catch {
-      Object.defineProperty(navigator, "language", { value: "en" });
-    }
-    const link = document.createElement("link");
-    link.rel = "stylesheet";
-    link.href = STYLES;
-    document.head.append(link);
-    const script = document.createElement("script");
-    script.src = LIBRARY;
-    script.onload = () => resolve(/** @type {any} */ (window).uPlot);
-    script.onerror = () => reject(new Error("The chart's library is not there."));
-    document.head.append(script);
-  });
+  library ??= fetchLibrary();
   return library;
+}
+
+async function fetchLibrary() {
+  // The library has Intl write numbers in the browser's language, whose name Intl may not know: "en-US@posix".
+  try {
+    new Intl.Locale(navigator.language);
+  } catch {
+    Object.defineProperty(navigator, "language", { value: "en" });
+  }
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = STYLES;
+  const script = document.createElement("script");
+  script.src = LIBRARY;
+  // Without its styles its parts don't lie where the pointer finds them.
+  await Promise.all([link, script].map(put));
+  return /** @type {any} */ (window).uPlot;
+}
+
+/** @param {HTMLElement} element @returns {Promise<void>} resolves when it has loaded */
+function put(element) {
+  return new Promise((resolve, reject) => {
+    element.onload = () => resolve();
+    element.onerror = () => reject(new Error("The chart's library is not there."));
+    document.head.append(element);
+  });
 }
 
 /** @param {string} name */

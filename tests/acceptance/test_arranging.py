@@ -229,7 +229,8 @@ async def test_pasts_that_nobody_reads_are_not_kept(start_server, open_page, pas
 
 
 async def test_what_is_fetched_late_is_offered_when_it_is_there(start_server, open_page, pasts):
-    """Neither grips nor the field of what to compare can be used before there is who minds them."""
+    """Neither grips nor the field of what to compare can be used before there is who minds them,
+    and no chart is drawn without its styles, where the pointer would miss its parts."""
     fetched = asyncio.Event()
 
     async def held(route):
@@ -237,8 +238,8 @@ async def test_what_is_fetched_late_is_offered_when_it_is_there(start_server, op
         await route.continue_()
 
     async def prepare(page):
-        for name in ("mover", "compare"):
-            await page.route(f"**/dashboard/{name}.js", held)
+        for late in ("dashboard/mover.js", "dashboard/compare.js", "uplot/*.css"):
+            await page.route(f"**/{late}", held)
 
     url = f"{start_server().url}/?sort=own&value=floatval/{pasts[0].pk}"
     page = await open_page(url, prepare=prepare, **ENGLISH)
@@ -248,7 +249,10 @@ async def test_what_is_fetched_late_is_offered_when_it_is_there(start_server, op
     await expect(other).to_be_disabled()
     await expect(tile(page, "fan.rpm")).to_be_visible()
     await expect(grip(page, "fan.rpm")).to_be_hidden()
+    await page.wait_for_function("() => window.uPlot")
+    await expect(page.locator("#chart canvas")).to_have_count(0)
     fetched.set()
+    await expect(page.locator("#chart canvas")).to_be_visible()
     await expect(other).to_be_enabled()
     await expect(grip(page, "fan.rpm")).to_be_visible()
 
