@@ -55,6 +55,7 @@ async def test_everything_goes_by_keyboard(start_server, open_page, ana, pump):
     await key.press("Enter")
 
     await expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    await standing(page, "live")
     await tab_to(page, tile(page, "pump").locator(".value"))
     await key.press("Enter")
     await expect(tile(page, "pump").locator("input")).to_be_focused()
@@ -110,6 +111,8 @@ async def test_two_people_edit_the_same_value(
     server = start_server()
     mine = await open_page(server.url, user=ana)
     theirs = await open_page(server.url, user=admin_user)
+    for page in (mine, theirs):
+        await standing(page, "live")
     await open_editor(mine, "pump")
     await mine.keyboard.insert_text("1480")
 
@@ -175,6 +178,7 @@ async def test_a_draft_outlives_the_row_and_the_server(start_server, open_page, 
 async def test_what_is_no_value_is_refused(start_server, open_page, ana, pump, text, reason):
     """The page says why, keeps what was typed, and shows the number that is stored."""
     page = await open_page(start_server().url, user=ana)
+    await standing(page, "live")
     await open_editor(page, "pump")
     await page.keyboard.press("Delete")
     await page.keyboard.insert_text(text)
@@ -319,6 +323,7 @@ async def test_what_others_did_meanwhile_is_not_overwritten(start_server, open_p
 async def test_a_name_that_is_taken_is_told_beside_its_field(start_server, open_page, ana, pump):
     """The dialog stays open with what was typed until it can be added."""
     page = await open_page(start_server().url, user=ana)
+    await standing(page, "live")
     await page.get_by_role("button", name="Add").click()
     await page.get_by_label("Name").fill("pump")
     await page.get_by_role("textbox", name="Value").fill("8")

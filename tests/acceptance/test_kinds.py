@@ -93,6 +93,7 @@ async def test_what_no_number_says_is_not_known(start_server, open_page, admin_u
 async def test_a_decimal_is_added(start_server, open_page, admin_user, pump):
     """The dialog adds a value of the kind that is chosen there."""
     page = await open_page(start_server().url, user=admin_user)
+    await standing(page, "live")
     await page.get_by_role("button", name="Add").click()
     await page.get_by_label("Name").fill("tank.level")
     await page.get_by_label("Kind").select_option("Decimal")
@@ -224,6 +225,7 @@ async def test_the_past_of_a_value(start_server, open_page, admin_user, pump):
     """A value's panel has an address, a chart, its changes with who made them, and a way back."""
     server = start_server()
     page = await open_page(server.url, user=admin_user, **ENGLISH)
+    await standing(page, "live")
     await edit(page, "pump.pressure", "8")
     await expect(tile(page, "pump.pressure").locator(".value")).to_have_text("8.00")
     await tile(page, "pump.pressure").get_by_role("link", name="pump.pressure").click()

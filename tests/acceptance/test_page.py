@@ -102,6 +102,7 @@ async def test_without_values_the_page_says_what_to_do(start_server, open_page, 
     visitor = await open_page(server.url)
     await expect(visitor.locator("#empty")).to_contain_text("manage.py feed_system")
     page = await open_page(server.url, user=admin_user)
+    await standing(page, "live")
     await page.locator("#empty").get_by_role("button", name="Add value").click()
     await page.locator("#add-name").fill("pump")
     await page.keyboard.press("Enter")
