@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "dashboard",  # before rest_framework: its template of that one's pages counts
     "rest_framework",
     "rest_framework.authtoken",
     "django_filters",
@@ -82,7 +83,6 @@ INSTALLED_APPS = [
     "databinding.admin",
     "values",
     "chat",
-    "dashboard",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -53,3 +53,14 @@ async def test_the_description_can_be_read_and_tried(start_server, open_page):
     answer = page.locator(".live-responses-table .response .response-col_description")
     await expect(answer).to_contain_text('"pump"')
     assert asked == {server.url.removeprefix("http://")}
+
+
+async def test_its_pages_fit_a_phone(start_server, open_page):
+    """A row's page is as wide as the phone, where its values and its form can be read."""
+    row = await in_database(IntegerValue.objects.create)(name="pump", value=1450)
+    staff = await in_database(User.objects.create_superuser)("staff")
+    viewport = {"width": 360, "height": 800}
+    address = f"{start_server('uvicorn').url}/api/intval/{row.pk}/"
+    page = await open_page(address, user=staff, viewport=viewport, is_mobile=True, has_touch=True)
+    await expect(page.locator("form [name=value]")).to_be_visible()
+    assert await page.evaluate("() => document.documentElement.scrollWidth") == 360

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, page } from "../../frontend/databinding/admin/ask.js";
 import { news } from "../../frontend/databinding/admin/news.js";
-import { peopleByRow } from "../../frontend/databinding/admin/presence.js";
+import { othersOf, peopleByRow } from "../../frontend/databinding/admin/presence.js";
 
 const rows = (states) => Object.entries(states).map(([pk, state]) => ({ pk, state }));
 
@@ -39,6 +39,13 @@ test("what new ones push to the next page is no news of its own", () => {
 
 test("another order is said, not done", () => {
   assert.equal(news(["1", "2"], ["2", "1"], rows({ 1: "here", 2: "here" })), "order changed");
+});
+
+test("a page whose own row has come before it is told so isn't another window", () => {
+  const rows = new Map([[1, { row: "7", name: "Ana" }], [2, { row: "7", name: "Bo" }], [3, { row: "", name: "Ana" }]]);
+  const places = (mine) => othersOf(rows, mine, "Ana").map(({ row, name }) => `${name}${row}`);
+  assert.deepEqual(places(null), ["Bo7"]);
+  assert.deepEqual(places(1), ["Bo7", "Ana"]);
 });
 
 test("people are shown once at each row, another window of one's own as that", () => {

@@ -74,14 +74,26 @@ export class Presence {
   }
 
   draw() {
-    const others = [...this.#stream.rows].filter(([pk]) => pk !== this.#mine);
-    const rows = others.map(([, data]) => /** @type {{row: string, name: string}} */ (data));
-    const people = peopleByRow(rows, this.#page.user);
+    const people = peopleByRow(othersOf(this.#stream.rows, this.#mine, this.#page.user), this.#page.user);
     this.#draw(people);
     const here = this.#page.kind === "form" ? (people.get(this.#page.pk ?? "") ?? []) : [...people.values()].flat();
     // One's own other windows are said at their rows alone.
     this.#bar.people([...new Set(here)].filter((name) => this.#page.kind === "form" || !name.startsWith(`${this.#page.user} (`)).sort());
   }
+}
+
+/**
+ * Those who aren't this page. Which row is its own is told only after that has come: until then none of its user's is
+ * another window. Pure.
+ *
+ * @param {ReadonlyMap<import("../protocol.js").Pk, any>} rows
+ * @param {import("../protocol.js").Pk | null} mine
+ * @param {string} self
+ * @returns {{row: string, name: string}[]}
+ */
+export function othersOf(rows, mine, self) {
+  const others = [...rows].filter(([pk, { name }]) => (mine === null ? name !== self : pk !== mine));
+  return others.map(([, data]) => data);
 }
 
 /**
