@@ -125,16 +125,20 @@ async def test_a_phone_says_whole_since_when_a_source_is_silent(start_server, op
     long_ago = timezone.now() - timedelta(minutes=55)
     await FloatValue.objects.aupdate(expected_interval=1, reported_at=long_ago)
     server = start_server()
-    viewport = {"width": 360, "height": 844}
-    phone = {"viewport": viewport, "is_mobile": True, "has_touch": True, **ENGLISH}
-    for view in ("", "?view=rows"):
-        page = await open_page(f"{server.url}/{view}", **phone)
-        age = tile(page, "pump.pressure").locator(".age")
-        said = re.compile("^◷ stale: 5[5-9] min ago$")
+    phone = {"is_mobile": True, "has_touch": True, **ENGLISH}
+    said = re.compile("^◷ stale: 5[5-9] min ago$")
+    for width, view in ((360, ""), (360, "?view=rows"), (320, "?view=rows")):
+        viewport = {"width": width, "height": 844}
+        page = await open_page(f"{server.url}/{view}", viewport=viewport, **phone)
+        one = tile(page, "pump.pressure")
+        age, unit, badge = (one.locator(name) for name in (".age", ".unit", ".badge"))
         await expect(age).to_have_text(said, use_inner_text=True)
         assert await age.evaluate(WHOLE)
-        title = page.get_by_role("heading", level=1)
-        assert await title.evaluate(WHOLE)
+        if view:
+            unit, badge = await unit.bounding_box(), await badge.bounding_box()
+            assert unit["x"] + unit["width"] <= badge["x"]
+        if width == 360:
+            assert await page.get_by_role("heading", level=1).evaluate(WHOLE)
 
 
 async def test_search_order_and_pins_are_kept(start_server, open_page, admin_user, pump):
