@@ -205,7 +205,7 @@ async def test_a_form_says_what_others_change(open_admin, ana, tasks):
 async def test_an_answer_that_comes_late_is_not_taken_for_the_newest(open_admin, ana, tasks):
     """Of a form that was asked for twice the later answer counts, in whatever order they come."""
     page = await open_admin(f"{LIST}{tasks[1].pk}/change/", ana, bypass_csp=True)
-    early, newest = asyncio.Event(), asyncio.Event()
+    early, newest, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def late(route):
         if early.is_set():
@@ -215,17 +215,25 @@ async def test_an_answer_that_comes_late_is_not_taken_for_the_newest(open_admin,
         early.set()
         await newest.wait()
         await route.fulfill(response=answer)
+        told.set()
 
+    await page.wait_for_function(ASKED)
     await page.route(page.url, late)
     await update("paint", hours=5)
     await early.wait()
     await update("paint", hours=6)
     mark = page.locator(".field-hours .live-mark")
     await expect(mark).to_contain_text("now 6.00")
-    async with page.expect_event("requestfinished"):
-        newest.set()
-    await page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 100))")
-    await expect(mark).to_contain_text("now 6.00")
+    await watch(
+        page,
+        """() => !/now [67].00/.test(
+          document.querySelector(".field-hours .live-mark")?.textContent)""",
+    )
+    newest.set()
+    await told.wait()
+    await update("paint", hours=7)  # What is asked now is answered after it.
+    await expect(mark).to_contain_text("now 7.00")
+    assert not await page.evaluate("window.seen")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
