@@ -50,6 +50,10 @@ def pytest_unconfigure():
         settings.cluster.close()
 
 
+#: The database that the project has; a test database has another name.
+NOT_FOR_TESTS = connections["default"].settings_dict["NAME"]
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
     """The test databases; at the end nobody may be in them, or it is told who, asking what."""
@@ -60,13 +64,16 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Writer, "spawn", staticmethod(nursery.spawn))
         patched.setattr(TransactionTestCase, "_fixture_teardown", emptying.empty_all)
-        with django_db_blocker.unblock():
-            leave_keys_free()
-            # What `migrate` has written the first test finds no more than any other.
-            emptying.empty("default")
+        # Where no test asks for one there is none.
+        there = connections["default"].settings_dict["NAME"] != NOT_FOR_TESTS
+        if there:
+            with django_db_blocker.unblock():
+                leave_keys_free()
+                # What `migrate` has written the first test finds no more than any other.
+                emptying.empty("default")
         yield
     stop_relays()
-    if connections["default"].vendor == "postgresql":
+    if there and connections["default"].vendor == "postgresql":
         deadline = time.monotonic() + PATIENCE
         with django_db_blocker.unblock():
             while left := sessions_of_others():

@@ -1,4 +1,9 @@
-"""That nothing of a test is left for the next one."""
+"""That nothing of a test is left for the next one, and nothing else is touched."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 
 import pytest
 from django.db import connection
@@ -6,6 +11,7 @@ from django.test import TransactionTestCase
 
 from databinding.models import JournalEntry
 from tests import emptying
+from tests.servers import CHECKOUT, PATIENCE, environment
 from values.models import Description, FloatValue, Sample
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,3 +36,23 @@ def test_rows_that_are_gone_take_no_space():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_relation_size('values_floatvalue')")
         assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.sqlite
+def test_the_projects_own_database_is_no_test_database(tmp_path):
+    """Where no test asks for a database, what the project's holds stays."""
+    file = tmp_path / "own.sqlite3"
+    with closing(sqlite3.connect(file)) as own:
+        own.execute("CREATE TABLE values_integervalue (name)")
+        own.execute("INSERT INTO values_integervalue VALUES ('mine')")
+        own.commit()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "tests/databinding/test_parts.py"],
+            cwd=CHECKOUT,
+            env=environment(str(file), "tests.settings"),
+            capture_output=True,
+            text=True,
+            timeout=4 * PATIENCE,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert own.execute("SELECT name FROM values_integervalue").fetchall() == [("mine",)]
