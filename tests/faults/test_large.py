@@ -92,6 +92,7 @@ async def test_large_snapshots_that_are_taken_slowly(kind, limit, start_server):
         assert half_way < 16 * MIB * max(1, ROWS / 10_000)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("kind", "window"), [("uvicorn", None), ("uvicorn", 8), ("daphne", 8)], ids=str
 )
