@@ -10,6 +10,7 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -154,7 +155,14 @@ def run(arguments, folder, environment, log):
     be(arguments, folder, environment)
 
 
+def end_with_the_tests():
+    """Those that are ended may not know yet of a process that is being made for them."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def be(arguments, folder, environment):
+    threading.Thread(target=end_with_the_tests, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.redis import Redis
@@ -104,6 +105,35 @@ def test_tests_that_are_ended_leave_nothing(tmp_path):
             printed, _ = process.communicate(timeout=PATIENCE)
     assert "KeyboardInterrupt" in printed, printed
     assert not Path(told.read_text()).parent.exists()
+
+
+#: Starts a server as tests do, and is killed before it can end it.
+KILLED = """
+import subprocess, sys, tempfile, time
+from tests import nursery
+
+with tempfile.NamedTemporaryFile() as log:
+    output = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+    line = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    print(nursery.popen(line, cwd="/", env={}, **output).pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_tests_that_are_killed_leave_no_server():
+    """However tests end, what was forked for them does."""
+    command = [sys.executable, "-c", KILLED]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as tests:
+        server = psutil.Process(int(tests.stdout.readline()))
+        tests.kill()
+
+    def ended():
+        try:
+            return server.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_until(ended)
 
 
 def test_redis_can_be_killed_and_started_again():
