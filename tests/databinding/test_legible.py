@@ -223,22 +223,24 @@ def test_who_may_not_see_it_is_not_told_that_it_is_there(client, papers, setting
         assert client.delete(f"/own/paper/{paper.pk}/").status_code == 404
 
 
-class RoomBinding(WebsocketBinding):
-    model = Room
-    stream = "room"
-    fields = ["name"]
-    permission_classes = [AllowAny]
-
-    @classmethod
-    def group_names(cls, instance):
-        return ["rooms"]
-
-
 BESIDE = "It would take rows with it that can't be read."
 
 
-async def test_what_would_take_rows_with_it_that_cannot_be_read(async_client, papers, settings):
+async def test_what_would_take_rows_with_it_that_cannot_be_read(
+    async_client, papers, settings, registry_as_it_was
+):
     """It stays, by each door, and it is said why."""
+
+    class RoomBinding(WebsocketBinding):
+        model = Room
+        stream = "room"
+        fields = ["name"]
+        permission_classes = [AllowAny]
+
+        @classmethod
+        def group_names(cls, instance):
+            return ["rooms"]
+
     room = await Room.objects.acreate(name="red")
     await Paper.objects.aupdate(room=room)
     await sync_to_async(spoil)(papers[3])

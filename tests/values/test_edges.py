@@ -203,10 +203,10 @@ def test_a_report_that_python_cannot_say_hinders_no_others(client, staff, moment
     live = client.post(f"{admin}live/", asked, content_type="application/json").json()
     assert (live["pks"], live["page"], live["left"]) == ([str(valve)], [str(valve)], [str(pump)])
     assert "pump" in client.get(f"{admin}{pump}/delete/").content.decode()
-    for page in ("change", "history"):
-        answer = client.get(f"{admin}{pump}/{page}/", follow=True)
-        assert answer.redirect_chain == [(admin, 302)]
-        assert "something in this row that can&#x27;t be read" in answer.content.decode()
+    answer = client.get(f"{admin}{pump}/change/", follow=True)
+    assert answer.redirect_chain == [(admin, 302)]
+    assert "something in this row that can&#x27;t be read" in answer.content.decode()
+    assert "pump" in client.get(f"{admin}{pump}/history/").content.decode()
     form = hidden(client, admin) | {"form-0-value": 7, "_save": "Save"}
     assert client.post(admin, form).status_code == 302
     assert client.get(f"/api/floatval/{valve}/").json()["value"] == 7
