@@ -208,7 +208,8 @@ async def test_a_right_withdrawn_meanwhile_is_told(start_server, open_page, ana,
 async def test_a_session_that_has_ended_is_told(start_server, open_page, ana, pump):
     """Who has logged out elsewhere can't write any more, and reads why."""
     # At each write it is asked who it is; looks between would end the connection before.
-    server = start_server(settings="tests.acceptance.unwatched")
+    unwatched = {"settings": "tests.faults.settings", "DATABINDING": '{"RIGHTS_INTERVAL": 3600}'}
+    server = start_server(**unwatched)
     page = await open_page(server.url, user=ana)
     await standing(page, "live")
     await Session.objects.all().adelete()

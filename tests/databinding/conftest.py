@@ -3,11 +3,12 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.test import override_settings
 
-from databinding import capture, triggers
+from databinding import capture, inspection, triggers
 from databinding.binding import registry
 from databinding.conf import DEFAULTS
 from databinding.relay import stop_relays
 from tests.postgresql import PostgreSQL
+from tests.servers import PATIENCE
 
 
 @pytest.fixture
@@ -35,6 +36,16 @@ def registry_as_it_was():
     yield
     registry[:] = before
     capture.watched_by.cache_clear()
+
+
+@pytest.fixture
+def inspected_anew(monkeypatch):
+    """Each test asks for itself how a database is."""
+    inspection._questions.clear()
+    inspection._migrated.clear()
+    monkeypatch.setattr(inspection, "FRESH", 0)
+    # A busy machine may take longer; tests of databases that hang have their own.
+    monkeypatch.setattr(inspection, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture

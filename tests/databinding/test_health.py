@@ -21,7 +21,7 @@ from tests.databinding.clients import eventually
 from tests.databinding.programs import other_program
 from tests.postgresql import PostgreSQL
 from tests.redis import Redis
-from tests.servers import COMMANDS, PATIENCE, wait_until
+from tests.servers import COMMANDS, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,14 +29,9 @@ READY = {"status": "ready", "database": "ok", "triggers": "ok", "doorbell": "non
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(database, monkeypatch):
-    """Each test asks for itself."""
-    inspection._questions.clear()
-    inspection._migrated.clear()
+def nothing_told(database, inspected_anew, monkeypatch):
+    """Each test begins in a process that is ready."""
     monkeypatch.setattr(health, "_told", "ready")
-    monkeypatch.setattr(inspection, "FRESH", 0)
-    # A busy machine may take longer; tests of databases that hang have their own.
-    monkeypatch.setattr(inspection, "PATIENCE", PATIENCE)
 
 
 def ask(url):

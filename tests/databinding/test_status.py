@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from databinding import inspection, triggers
+from databinding import triggers
 from databinding.journal import open_journal
 from databinding.models import JournalEntry
 from tests.redis import Redis
@@ -18,16 +18,7 @@ from tests.servers import CHECKOUT, PATIENCE, environment
 from tests.talk.bindings import IntegerValueBinding
 from tests.talk.models import IntegerValue
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch):
-    inspection._questions.clear()
-    inspection._migrated.clear()
-    monkeypatch.setattr(inspection, "FRESH", 0)
-    # A busy machine may take longer; tests of databases that hang have their own.
-    monkeypatch.setattr(inspection, "PATIENCE", PATIENCE)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("inspected_anew")]
 
 
 def status(*arguments):

@@ -469,21 +469,30 @@ async def test_a_quiet_stream_gets_fresh_cursors():
             assert await client.nothing_comes()
 
 
+def as_it_is_rendered(monkeypatch, work):
+    """Have user code do this with each row before it says what is sent of it."""
+    from tests.talk.bindings import IntegerValueBinding
+
+    whole = IntegerValueBinding.serialize_data
+
+    def serialize_data(self, instance):
+        work(instance)
+        return whole(self, instance)
+
+    monkeypatch.setattr(IntegerValueBinding, "serialize_data", serialize_data)
+
+
 async def test_a_row_that_cannot_be_rendered_stays_as_it_was(monkeypatch, caplog):
     """User code that raises for one row leaves that row as it was, and the stream goes on."""
-    from tests.talk.bindings import IntegerValueBinding
+
+    def fail(instance):
+        if instance.name == "broken" and instance.value == 13:
+            raise RuntimeError("unlucky")
 
     broken, fine = await create("broken", "fine")
     async with Client(Demultiplexer) as client:
         await client.subscribe("intval")
-        whole = IntegerValueBinding.serialize_data
-
-        def serialize_data(self, instance):
-            if instance.name == "broken" and instance.value == 13:
-                raise RuntimeError("unlucky")
-            return whole(self, instance)
-
-        monkeypatch.setattr(IntegerValueBinding, "serialize_data", serialize_data)
+        as_it_is_rendered(monkeypatch, fail)
         await in_database(IntegerValue.objects.update)(value=13)
         await client.until(
             "intval",
@@ -497,26 +506,22 @@ async def test_a_row_that_cannot_be_rendered_stays_as_it_was(monkeypatch, caplog
 async def test_a_binding_writes_nothing_where_it_is_read(monkeypatch, caplog):
     """User code that would write a row as it says what is sent of it is a fault of that row's, and
     no page misses what others write."""
-    from tests.talk.bindings import IntegerValueBinding
+
+    def count(instance):
+        if instance.name == "counting":
+            IntegerValue.objects.filter(pk=instance.pk).update(value=F("value") + 1)
 
     counting, fine = await create("counting", "fine")
     async with Client(Demultiplexer) as client:
         await client.subscribe("intval")
-        whole = IntegerValueBinding.serialize_data
-
-        def serialize_data(self, instance):
-            if instance.name == "counting":
-                IntegerValue.objects.filter(pk=instance.pk).update(value=F("value") + 1)
-            return whole(self, instance)
-
-        monkeypatch.setattr(IntegerValueBinding, "serialize_data", serialize_data)
-        await in_database(IntegerValue.objects.update)(value=13)
-        await client.until(
-            "intval",
-            {counting: {"name": "counting", "value": 0}, fine: {"name": "fine", "value": 13}},
-        )
-        assert re.search(f"row {counting} can't be (read|rendered)", caplog.text)
-        monkeypatch.setattr(IntegerValueBinding, "serialize_data", whole)
+        with monkeypatch.context() as patched:
+            as_it_is_rendered(patched, count)
+            await in_database(IntegerValue.objects.update)(value=13)
+            await client.until(
+                "intval",
+                {counting: {"name": "counting", "value": 0}, fine: {"name": "fine", "value": 13}},
+            )
+            assert re.search(f"row {counting} can't be (read|rendered)", caplog.text)
         await in_database(IntegerValue.objects.update)(value=14)
         await ends_equal(client)
 

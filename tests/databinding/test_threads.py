@@ -124,7 +124,7 @@ async def test_questions_that_wait_are_answered_together():
 
     together = Together(answer)
     assert await gathered(together, range(1200)) == [2 * one for one in range(1200)]
-    # Two of them at once, each in a thread of its own.
+    # On a busy machine one is made beside another that takes long, in a thread of its own.
     assert sorted(calls) == [200, 500, 500]
     assert await together(7) == 14
     assert calls[3:] == [1]

@@ -89,9 +89,9 @@ def stored():
 
 
 @in_database
-def fill(rows, value=0):
+def fill(rows, value=0, name="row {}"):
     IntegerValue.objects.bulk_create(
-        IntegerValue(name=f"row {number}", value=value) for number in range(rows)
+        IntegerValue(name=name.format(number), value=value) for number in range(rows)
     )
 
 

@@ -14,13 +14,15 @@ import pytest
 from channels.db import database_sync_to_async as in_database
 from django.db.models import F
 
-from tests.faults.pages import Page, converge, open_pages
+from tests.faults.pages import Page, converge, fill, open_pages
 from values.models import IntegerValue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = int(os.environ.get("FAULTS_ROWS", 10_000))
 MIB = 1024 * 1024
+#: Rows of such names take as much memory as several times as many whose names are short.
+LONG = "{:0100}"
 
 
 class Memory:
@@ -40,13 +42,7 @@ class Memory:
 @in_database
 def count_up():
     """In one row of all."""
-    IntegerValue.objects.filter(name=f"{7:0100}").update(value=F("value") + 1)
-
-
-@in_database
-def fill(rows):
-    """As much of memory as several times as many rows whose names are short."""
-    IntegerValue.objects.bulk_create(IntegerValue(name=f"{number:0100}") for number in range(rows))
+    IntegerValue.objects.filter(name=LONG.format(7)).update(value=F("value") + 1)
 
 
 def highest(page):
@@ -58,7 +54,7 @@ def highest(page):
 async def test_large_snapshots_that_are_taken_slowly(kind, limit, start_server):
     """Each is a few frames in the server's memory, holds up nobody, and ends as what is then."""
     slow = 20
-    await fill(ROWS)
+    await fill(ROWS, name=LONG)
     options = json.dumps({"GROUP_LIMIT": limit})
     server = await asyncio.to_thread(
         start_server, kind, settings="tests.faults.settings", DATABINDING=options
@@ -100,7 +96,7 @@ async def test_clients_that_never_read(kind, window, start_server):
     """They hold up nobody and cost no more with time; reading again they get the latest states."""
     # Without a window the sockets' buffers take a dozen frames before anything is left out.
     rounds, rows = 30 if window else 60, 3_000
-    await fill(rows)
+    await fill(rows, name=LONG)
     server = await asyncio.to_thread(start_server, kind)
     async with (
         open_pages(server, 3, window=window) as stalled,

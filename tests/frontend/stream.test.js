@@ -400,55 +400,52 @@ test("other parameters replace the rows in one change, and they are live until t
   assert.deepEqual(ints.params, { limit: 2 });
 });
 
-test("frames of the subscription before are not acknowledged to the new one", () => {
+/** A live stream of which all frames are acknowledged; and of how many each ack has told since. */
+function acknowledgedWorld() {
   const { world, ints } = liveWorld();
   world.paint();
   world.pass(250);
   const before = world.socket.payloads("ack").length;
+  return { world, ints, acks: () => world.socket.payloads("ack").slice(before).map(({ frames }) => frames) };
+}
+
+test("frames of the subscription before are not acknowledged to the new one", () => {
+  const { world, ints, acks } = acknowledgedWorld();
   for (let n = 2; n < 8; n++) world.socket.batch([], `c${n}`);
   void ints.subscribe({ limit: 2 });
   reply(world, 2);
   world.socket.snapshot([[1, A]], "c9");
   world.paint();
   world.pass(250);
-  assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [1]);
+  assert.deepEqual(acks(), [1]);
 });
 
 test("frames painted while the subscription before ended are not acknowledged to the new one", () => {
-  const { world, ints } = liveWorld();
-  world.paint();
-  world.pass(250);
-  const before = world.socket.payloads("ack").length;
+  const { world, ints, acks } = acknowledgedWorld();
   void ints.subscribe({ limit: 2 });
   for (let n = 2; n < 8; n++) world.socket.batch([], `c${n}`);
   world.platform.requestAnimationFrame(() => reply(world, 2));
   world.paint();
   world.pass(2000);
-  assert.equal(world.socket.payloads("ack").length, before);
+  assert.deepEqual(acks(), []);
 });
 
 test("nothing is acknowledged while another subscription is asked for, since it might count for that one", () => {
-  const { world, ints } = liveWorld();
-  world.paint();
-  world.pass(250);
-  const before = world.socket.payloads("ack").length;
+  const { world, ints, acks } = acknowledgedWorld();
   void ints.subscribe({ limit: 2 });
   for (let n = 2; n < 8; n++) world.socket.batch([], `c${n}`);
   world.paint();
   world.pass(5000);
-  assert.equal(world.socket.payloads("ack").length, before);
+  assert.deepEqual(acks(), []);
   reply(world, 2);
   world.socket.snapshot([[1, A]], "c9");
   world.paint();
   world.pass(250);
-  assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [1]);
+  assert.deepEqual(acks(), [1]);
 });
 
 test("where it is refused, what came meanwhile is acknowledged, and all that comes", async () => {
-  const { world, ints } = liveWorld();
-  world.paint();
-  world.pass(250);
-  const before = world.socket.payloads("ack").length;
+  const { world, ints, acks } = acknowledgedWorld();
   const moved = ints.subscribe({ limit: 9999 });
   for (let n = 2; n < 5; n++) world.socket.batch([], `c${n}`);
   world.paint();
@@ -458,7 +455,7 @@ test("where it is refused, what came meanwhile is acknowledged, and all that com
   await assert.rejects(moved, { name: "RequestError" });
   world.paint();
   world.pass(250);
-  assert.deepEqual(world.socket.payloads("ack").slice(before).map(({ frames }) => frames), [3, 1]);
+  assert.deepEqual(acks(), [3, 1]);
 });
 
 test("refused parameters leave the subscription as it was", async () => {
