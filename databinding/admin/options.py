@@ -43,14 +43,7 @@ from databinding.admin.deletion import deleted_objects
 from databinding.admin.listing import Fixed, legible_list
 from databinding.admin.merging import BASE, BaseField, merging, merging_formset
 from databinding.admin.showing import can_be_shown, give_name
-from databinding.legible import (
-    UNREADABLE,
-    Unreadable,
-    legible,
-    rest_of,
-    row_of,
-    unread_with,
-)
+from databinding.legible import UNREADABLE, Unreadable, legible, rest_of, row_of, unread_with
 from databinding.locks import lock_rows
 
 if TYPE_CHECKING:

@@ -46,9 +46,9 @@ class SQLiteJournal(Journal):
         mode = connection.transaction_mode
         connection.transaction_mode = "DEFERRED"
         raw = connection.connection
-        # What a binding's code wrote here would be told of by no change of the version.
-        raw.execute("PRAGMA query_only = ON")
         try:
+            # What a binding's code wrote here would be told of by no change of the version.
+            raw.execute("PRAGMA query_only = ON")
             with super().snapshot():
                 yield
         finally:
